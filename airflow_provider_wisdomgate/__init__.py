@@ -1,0 +1,88 @@
+"""Generate a video through an HTTP gateway, wait for it without holding a worker, keep the clip.
+
+Airflow reads this module in every one of its processes, so it imports nothing: provider discovery stays
+cheap and cannot fail.
+"""
+
+__version__ = "0.1.0"
+
+DEFAULT_BASE_URL = "https://wisdom-gate.juheapi.com"
+
+# What the connection form shows. One set of constants for both readers: Airflow 3.2+ takes it from
+# get_provider_info(), older ones ask the hook. No stored defaults: the form would write them into the
+# connection, and a later change of ours would not reach it.
+FORM_HIDDEN = ("schema", "port", "login")
+FORM_LABELS = {"host": "Base URL", "password": "API key"}
+FORM_PLACEHOLDERS = {"host": DEFAULT_BASE_URL, "password": "the gateway's key, sent as a Bearer token"}
+FORM_EXTRAS = {
+    "storage_path": {
+        "label": "Storage path",
+        "description": "Where clips go when a task names no absolute destination: a folder or a URI such as "
+        "s3://aws_default@bucket/videos. Unset: the [wisdomgate] storage_path option.",
+        "type": "string",
+    },
+    "requests_per_minute": {
+        "label": "Requests per minute",
+        "description": "How many status requests a minute one triggerer process sends. Unset: no cap.",
+        "type": "integer",
+    },
+    "timeout": {
+        "label": "Timeout (s)",
+        "description": "Seconds without a byte from the gateway before a request counts as failed. Unset: 60.",
+        "type": "number",
+    },
+}
+
+
+def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a typed dict needs an import
+    """Tell Airflow what this package brings (entry point ``apache_airflow_provider``)."""
+    package = "airflow_provider_wisdomgate"
+    name = "WisdomGate"
+    return {
+        "package-name": "airflow-provider-wisdomgate",
+        "name": name,
+        "description": "Generate videos through WisdomGate's (or any OpenAI-style) video API and keep the clips.",
+        "versions": [__version__],
+        "integrations": [
+            {"integration-name": name, "external-doc-url": "https://wisdom-gate.juheapi.com", "tags": ["service"]}
+        ],
+        "hooks": [{"integration-name": name, "python-modules": [f"{package}.hooks"]}],
+        "operators": [{"integration-name": name, "python-modules": [f"{package}.operators"]}],
+        "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors"]}],
+        "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers"]}],
+        "connection-types": [
+            {
+                "connection-type": "wisdomgate",
+                "hook-class-name": f"{package}.hooks.WisdomGateHook",
+                "hook-name": name,
+                "ui-field-behaviour": {
+                    "hidden-fields": list(FORM_HIDDEN),
+                    "relabeling": dict(FORM_LABELS),
+                    "placeholders": dict(FORM_PLACEHOLDERS),
+                },
+                "conn-fields": {
+                    key: {
+                        "label": field["label"],
+                        "description": field["description"],
+                        "schema": {"type": [field["type"], "null"]},
+                    }
+                    for key, field in FORM_EXTRAS.items()
+                },
+            }
+        ],
+        "config": {
+            "wisdomgate": {
+                "description": "Options of airflow-provider-wisdomgate.",
+                "options": {
+                    "storage_path": {
+                        "description": "Where clips go when neither the task nor the connection says: a folder or "
+                        "a URI such as ``s3://aws_default@bucket/videos``.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/videos",
+                        "default": None,
+                    },
+                },
+            }
+        },
+    }

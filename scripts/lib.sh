@@ -1,0 +1,42 @@
+# Sourced by the other scripts: one virtual environment in the checkout, made when it is missing or out of date.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ROOT=$PWD
+VENV=$ROOT/.venv
+PATH=$VENV/bin:$PATH
+export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+say() { printf '== %s\n' "$*"; }
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
+        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "No Python 3.11, 3.12 or 3.13 found; set PYTHON to one." >&2
+    return 1
+}
+
+setup() {
+    local stamp=$VENV/.stamp wanted
+    wanted=$(cat pyproject.toml constraints.txt | cksum)
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "Setting up $VENV (a minute or two on first use)"
+    rm -rf "$VENV"
+    "$(find_python)" -m venv "$VENV"
+    "$VENV/bin/pip" install --quiet --constraint constraints.txt uv
+    "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" --constraint constraints.txt \
+        --editable '.[s3,sandbox]' --group dev
+    echo "$wanted" >"$stamp"
+}
+
+# A private Airflow: nothing of the machine's or the user's own gets in, and nothing is left behind.
+private_airflow() {
+    unset "${!AIRFLOW_@}"
+    AIRFLOW_HOME=$(mktemp -d "${TMPDIR:-/tmp}/wisdomgate-airflow.XXXXXX")
+    export AIRFLOW_HOME AIRFLOW__CORE__LOAD_EXAMPLES=False AIRFLOW__CORE__UNIT_TEST_MODE=False
+    trap 'rm -rf "$AIRFLOW_HOME"' EXIT
+}
