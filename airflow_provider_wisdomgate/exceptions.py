@@ -1,0 +1,237 @@
+"""Every error this package raises on purpose, and what Airflow does with it.
+
+    AirflowException
+    └── WisdomGateError                  a task retry may help
+        ├── ConfigurationError        x  an argument, the connection or an option is wrong; nothing was sent
+        ├── UnreachableError          ~  no connection came about: the request surely never arrived
+        ├── ConnectionBrokenError     ~  the connection broke or stalled: the request may have arrived
+        ├── GatewayError                 the gateway answered, with an error
+        │   ├── AuthenticationError   x  401
+        │   ├── PermissionDeniedError x  403, quota used up, model not allowed for this key
+        │   ├── BadRequestError       x  400, 413, 422: the request itself is wrong
+        │   ├── ModerationError       x  refused by moderation
+        │   ├── ModelNotFoundError    x  the model is gone
+        │   ├── VideoNotFoundError    x  404: no such video at this gateway
+        │   ├── VideoExpiredError     x  the clip is past its time at the gateway, for good
+        │   ├── RateLimitedError      ~  429
+        │   ├── VideoNotReadyError    ~  the content is not there yet
+        │   ├── GatewayFaultError     ~  5xx
+        │   ├── UnexpectedReplyError  ~  a reply that is none of the documented shapes
+        │   └── VideoFailedError         the gateway gave up on the video; a new create may succeed
+        │       └── VideoFailedForGoodError  x  the same, where nothing may be created anew
+        ├── LostCreateError           x  a create may have arrived, its video id is not known
+        ├── WaitTimeoutError             the deadline passed; the video goes on at the gateway
+        ├── ContentError              ~  what came is no whole video
+        ├── StorageError                 the storage refused
+        ├── StoppedError                 the task was asked to stop
+        └── DestinationTakenError     x  something else is at the destination
+
+    x  also an AirflowFailException: Airflow ends the task at once, a retry cannot help
+    ~  transient: the same call may succeed later
+
+So nothing translates errors on their way up: a hook used in ``@task``, an operator and a sensor fail alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+FACTS = ("status", "code", "type", "request_id", "video_id", "retry_after", "expires_at")
+
+
+class WisdomGateError(AirflowException):
+    """Base of all errors of this package.
+
+    :param message: what happened, one sentence.
+    :param next_step: what a person does about it; the class has one where it is always the same.
+    :param facts: any of ``status`` (HTTP), ``code`` and ``type`` (the gateway's words), ``request_id``,
+        ``video_id``, ``retry_after`` (seconds), ``expires_at`` (epoch seconds). Unset ones read None.
+    """
+
+    is_transient = False
+    next_step: str | None = None
+    status: int | None = None
+    code: str | None = None
+    type: str | None = None
+    request_id: str | None = None
+    video_id: str | None = None
+    retry_after: float | None = None
+    expires_at: float | None = None
+
+    def __init__(self, message: str, *, next_step: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        if unknown := set(facts) - set(FACTS):
+            raise TypeError(f"{type(self).__name__} takes no {', '.join(sorted(unknown))}")
+        self.message = message
+        if next_step:
+            self.next_step = next_step
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The known facts, as plain JSON types."""
+        return {name: value for name in FACTS if (value := getattr(self, name)) is not None}
+
+    def __str__(self) -> str:
+        labels = {"status": "HTTP", "code": "code", "request_id": "request", "video_id": "video"}
+        known = [f"{label} {getattr(self, name)}" for name, label in labels.items() if getattr(self, name) is not None]
+        return " ".join(
+            part
+            for part in (
+                self.message if self.message.endswith((".", "!", "?")) else f"{self.message}.",
+                f"({', '.join(known)})" if known else "",
+                self.next_step or "",
+            )
+            if part
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types that :func:`from_dict` makes this error of again."""
+        return {"error": type(self).__name__, "message": self.message, "next_step": self.next_step, **self.facts}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return from_dict, (self.as_dict(),)
+
+
+class ConfigurationError(WisdomGateError, AirflowFailException):
+    """An argument, the connection or an option is wrong. Nothing was sent."""
+
+
+class UnreachableError(WisdomGateError):
+    """No connection to the gateway came about, so the request surely never arrived."""
+
+    is_transient = True
+    next_step = "Check the connection's Base URL, its proxy and TLS settings, and that the gateway is up."
+
+
+class ConnectionBrokenError(WisdomGateError):
+    """The connection broke or stalled after it was made. The request may have arrived."""
+
+    is_transient = True
+
+
+class GatewayError(WisdomGateError):
+    """The gateway answered, with an error."""
+
+
+class AuthenticationError(GatewayError, AirflowFailException):
+    """401. The gateway does not take the key."""
+
+    next_step = (
+        "Put a valid key into the connection's API key (password) field; "
+        "some gateways say this of an expired or used-up key, too."
+    )
+
+
+class PermissionDeniedError(GatewayError, AirflowFailException):
+    """403, or the key's quota is used up."""
+
+    next_step = "Check at the gateway that the key has credit left and may use this model."
+
+
+class BadRequestError(GatewayError, AirflowFailException):
+    """400, 413, 422. The request itself is wrong, sending it again changes nothing."""
+
+    next_step = "Correct the task's arguments (model, prompt, seconds, size, input_reference, fields)."
+
+
+class ModerationError(GatewayError, AirflowFailException):
+    """Refused by the gateway's moderation, at create or later."""
+
+    next_step = "Change the prompt or the reference image; the same request is refused again."
+
+
+class ModelNotFoundError(GatewayError, AirflowFailException):
+    """The gateway does not serve this model (any more)."""
+
+    next_step = "Pick a model that the gateway lists at GET /v1/models."
+
+
+class VideoNotFoundError(GatewayError, AirflowFailException):
+    """404. The gateway knows no such video."""
+
+    next_step = "Check the video id, and that the connection is the one the video was created with."
+
+
+class VideoExpiredError(GatewayError, AirflowFailException):
+    """The clip was made and paid for, and is gone at the gateway."""
+
+    next_step = "It cannot be fetched any more and was paid for; only a new create makes it again."
+
+
+class RateLimitedError(GatewayError):
+    """429. ``retry_after`` is what the gateway asked for, in seconds, or None."""
+
+    is_transient = True
+    next_step = "Set 'Requests per minute' on the connection, or run fewer tasks at once."
+
+
+class VideoNotReadyError(GatewayError):
+    """The content is not there yet."""
+
+    is_transient = True
+    next_step = "Wait for the video first (WisdomGateVideoSensor), then download it."
+
+
+class GatewayFaultError(GatewayError):
+    """5xx. A fault at the gateway or behind it."""
+
+    is_transient = True
+
+
+class UnexpectedReplyError(GatewayError):
+    """A reply that is none of the documented shapes: HTML, an empty body, JSON of another kind."""
+
+    is_transient = True
+    next_step = "Check that the connection's Base URL is the gateway's API."
+
+
+class VideoFailedError(GatewayError):
+    """The gateway gave up on the video. A new create may succeed."""
+
+
+class VideoFailedForGoodError(VideoFailedError, AirflowFailException):
+    """The gateway gave up on the video, and whoever waits for it cannot make another."""
+
+
+class LostCreateError(WisdomGateError, AirflowFailException):
+    """A create may have arrived and been paid for, but its video id is not known. It is never sent twice."""
+
+    next_step = (
+        "Look at the gateway's usage page whether a video was made at that time. "
+        "To create (and perhaps pay) again, run the task with on_lost_create='create'."
+    )
+
+
+class WaitTimeoutError(WisdomGateError):
+    """The deadline passed before the video was finished. It goes on at the gateway."""
+
+
+class ContentError(WisdomGateError):
+    """What came is no whole video: an error page, a cut or empty body, another kind of file."""
+
+    is_transient = True
+
+
+class StorageError(WisdomGateError):
+    """The storage refused to read or write."""
+
+
+class StoppedError(WisdomGateError):
+    """The task was asked to stop; nothing half-written is left."""
+
+
+class DestinationTakenError(WisdomGateError, AirflowFailException):
+    """Something else is at the destination, and ``if_exists`` says to leave it."""
+
+
+def from_dict(fields: dict[str, Any]) -> WisdomGateError:
+    """Make the error again that :meth:`WisdomGateError.as_dict` described; an unknown name gives the base class."""
+    kind = globals().get(str(fields.get("error")))
+    if not (isinstance(kind, type) and issubclass(kind, WisdomGateError)):
+        kind = WisdomGateError
+    facts = {name: fields[name] for name in FACTS if fields.get(name) is not None}
+    return kind(str(fields.get("message")), next_step=fields.get("next_step"), **facts)

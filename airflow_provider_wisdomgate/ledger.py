@@ -1,0 +1,247 @@
+"""What a try finds at its destination, and what it does then. Pure: no storage, no clock, no Airflow.
+
+The manifest beside the clip is the ledger. It is written before the paid call and tells every later try, clear,
+backfill or person what happened; the phases are ``creating`` -> ``created`` -> ``stored``, or ``failed``.
+A create that may have happened is never repeated unless somebody says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from airflow_provider_wisdomgate import exceptions as errors
+
+Phase = Literal["creating", "created", "stored", "failed"]
+IfExists = Literal["skip", "replace", "fail"]
+OnLostCreate = Literal["fail", "create"]
+
+VERSION = 1
+# Longer than a create can take (client: 300 s to answer, then a few tries): a younger claim may be alive.
+CLAIM_LIVES = 420.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task wants at its destination: a new video for a request, or an existing video's content.
+
+    :param request: everything that shapes the result; its hash is the fingerprint. Prompts stay out of it
+        as text when ``record_prompt`` is off, their hash stays.
+    :param made_by: which task instance asks: dag_id, run_id, task_id, map_index and round (see operators).
+    """
+
+    request: Mapping[str, Any]
+    fingerprint: str | None = None
+    video_id: str | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_same_as(self, found: Manifest) -> bool:
+        if self.video_id is not None:
+            return found.video_id == self.video_id
+        return found.fingerprint == self.fingerprint
+
+    def is_same_task_as(self, found: Manifest) -> bool:
+        keys = ("dag_id", "run_id", "task_id", "map_index")
+        return bool(self.made_by) and all(self.made_by.get(k) == found.made_by.get(k) for k in keys)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The record beside a clip. Times are epoch seconds, ``duration`` seconds, ``size`` bytes."""
+
+    phase: Phase
+    claim_id: str
+    uri: str
+    claimed_at: float
+    video_id: str | None = None
+    fingerprint: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    request_ids: tuple[str, ...] = ()
+    created_at: float | None = None
+    expires_at: float | None = None
+    stored_at: float | None = None
+    size: int | None = None
+    sha256: str | None = None
+    content_type: str | None = None
+    duration: float | None = None
+    width: int | None = None
+    height: int | None = None
+    error: Mapping[str, Any] | None = None
+    version: int = VERSION
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return values
+
+    def dump(self) -> bytes:
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False).encode() + b"\n"
+
+    @classmethod
+    def load(cls, data: bytes, uri: str) -> Manifest:
+        """Read what :meth:`dump` wrote.
+
+        :raises DestinationTakenError: it is no manifest of ours.
+        """
+        try:
+            values = json.loads(data)
+            known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+            manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids") or ())})
+            if manifest.version != VERSION or manifest.phase not in ("creating", "created", "stored", "failed"):
+                raise ValueError(manifest.version)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise errors.DestinationTakenError(
+                f"{uri} is no manifest of this package.",
+                next_step="Move it away, or give the task another destination.",
+            ) from error
+        return manifest
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Nobody has it: claim it, in place of ``takes`` where that was found."""
+
+    takes: Manifest | None = None
+
+
+@dataclass(frozen=True)
+class Follow:
+    """The video exists: wait for it if need be, then land it. No create."""
+
+    found: Manifest
+    video_id: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The clip is there. No call at all."""
+
+    found: Manifest
+
+
+@dataclass(frozen=True)
+class Await:
+    """Somebody else is creating it at this moment: look at the manifest again, until ``until`` (epoch seconds)."""
+
+    found: Manifest
+    until: float
+
+
+Step = Claim | Follow | Done | Await
+
+
+def fingerprint(request: Mapping[str, Any]) -> str:
+    """Hash everything that shapes the result."""
+    canonical = json.dumps(request, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def next_step(
+    found: Manifest | None,
+    clip_size: int | None,
+    wanted: Wanted,
+    *,
+    if_exists: IfExists,
+    on_lost_create: OnLostCreate,
+    now: float,
+) -> Step:
+    """Decide what a try does.
+
+    :param found: the manifest at the destination, None where there is none.
+    :param clip_size: bytes of what stands at the destination itself, None where nothing does.
+    :raises DestinationTakenError: something else is there.
+    :raises LostCreateError: a create may have happened and its id is not known.
+    """
+    if found is None:
+        if clip_size is not None and if_exists != "replace":
+            raise _taken("a file without a manifest stands there, so this package did not put it there")
+        return Claim()
+    if not wanted.is_same_as(found):
+        return _other_request(found, clip_size, wanted, if_exists, now)
+    if found.phase == "stored":
+        return _stored(found, clip_size, wanted, if_exists)
+    if found.phase == "failed":
+        return _failed(found)
+    if found.video_id:
+        return Follow(found, found.video_id)
+    return _creating(found, wanted, on_lost_create, now)
+
+
+def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists, now: float) -> Step:
+    if found.phase == "failed" and clip_size is None:
+        return Claim(found)  # nothing came of it; a corrected prompt goes to the same place
+    if found.phase == "creating" and now < found.claimed_at + CLAIM_LIVES:
+        raise _taken(f"another request is being created there right now ({_differences(found, wanted)})", found)
+    if if_exists == "replace":
+        return Claim(found)
+    raise _taken(f"another request's clip belongs there ({_differences(found, wanted)})", found)
+
+
+def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists) -> Step:
+    if found.made_by and found.made_by == wanted.made_by and clip_size == found.size:
+        return Done(found)  # an earlier try of this very run stored it and died before it could say so
+    if if_exists == "replace":
+        return Claim(found)
+    if clip_size is None and found.video_id:
+        return Follow(found, found.video_id)  # somebody removed the clip; it was paid for, so fetch it again
+    if clip_size != found.size:
+        raise _taken(f"the clip there has {clip_size} bytes, its manifest says {found.size}", found)
+    if if_exists == "fail":
+        raise _taken("the same clip is there already, and if_exists='fail'", found)
+    return Done(found)
+
+
+def _failed(found: Manifest) -> Step:
+    error = errors.from_dict(dict(found.error or {}))
+    if isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError):
+        raise type(error)(
+            f"This very request was refused before, so it is not sent again: {error.message}",
+            next_step=f"Change the request, or delete {found.uri}.json to send it once more.",
+            **error.facts,
+        )
+    return Claim(found)
+
+
+def _creating(found: Manifest, wanted: Wanted, on_lost_create: OnLostCreate, now: float) -> Step:
+    until = found.claimed_at + CLAIM_LIVES
+    if not wanted.is_same_task_as(found) and now < until:
+        return Await(found, until)
+    if on_lost_create == "create":
+        return Claim(found)
+    raise lost_create(found)
+
+
+def lost_create(found: Manifest) -> errors.LostCreateError:
+    """Say what is known of a create whose answer nobody wrote down."""
+    who = ", ".join(f"{key} {value}" for key, value in found.made_by.items() if key != "round")
+    return errors.LostCreateError(
+        f"A create was begun at {found.claimed_at:.0f} (epoch seconds) for {found.uri} and its answer never "
+        f"recorded{f' ({who})' if who else ''}: the video may exist and be paid for."
+    )
+
+
+def _taken(why: str, found: Manifest | None = None) -> errors.DestinationTakenError:
+    return errors.DestinationTakenError(
+        f"The destination is taken: {why}",
+        next_step="Give the task another destination, or if_exists='replace'.",
+        video_id=found.video_id if found else None,
+    )
+
+
+def _differences(found: Manifest, wanted: Wanted) -> str:
+    if wanted.video_id is not None:
+        return f"video {found.video_id} there, video {wanted.video_id} wanted"
+    old, new = _flat(found.request), _flat(wanted.request)
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return "; ".join(
+        f"{key}: {old.get(key)!r} there, {new.get(key)!r} wanted" for key in changed if key != "prompt"
+    ) or ("the requests' fingerprints differ")
+
+
+def _flat(request: Mapping[str, Any]) -> dict[str, Any]:
+    options = request.get("fields")
+    return {**request, **(options if isinstance(options, Mapping) else {}), "fields": None}
