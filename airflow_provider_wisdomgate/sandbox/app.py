@@ -1,0 +1,239 @@
+"""The gateway's routes. Keeps no state, and never answers a /v1 request that `front.Front` did not let in."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote, unquote
+
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from airflow_provider_wisdomgate.sandbox.content import MANNERS, Delivery, Manner, clip_of
+from airflow_provider_wisdomgate.sandbox.orders import Order, OrderError, read_order, read_script
+from airflow_provider_wisdomgate.sandbox.outages import Outages
+from airflow_provider_wisdomgate.sandbox.replies import FIXED, NOT_READY, error
+from airflow_provider_wisdomgate.sandbox.script import explain
+from airflow_provider_wisdomgate.sandbox.videos import Store, Video
+from airflow_provider_wisdomgate.sandbox.wire import Drop, Hang
+
+SLOW_SECONDS = 3.0
+CREDIT, PRICE_PER_SECOND = 1000.0, 0.1
+MODELS = ("sora-2", "sora-2-pro", "doubao-seedance-2")
+WHAT_THIS_IS = "wisdomgate-sandbox: a local test double. It is no gateway and makes no AI video.\n\n"
+# Two at a time: a burst of first downloads must not hold forty half-encoded clips in memory.
+_RENDERERS = ThreadPoolExecutor(2, thread_name_prefix="wisdomgate-sandbox-render")
+
+
+@dataclass(frozen=True)
+class World:
+    """What the routes share."""
+
+    store: Store
+    outages: Outages
+    api_key: str
+    storage_url: str
+    secret: bytes
+
+    def signature(self, video_id: str) -> str:
+        return hmac.new(self.secret, video_id.encode(), hashlib.sha256).hexdigest()
+
+
+def _world(request: Request) -> World:
+    world = request.app.state.world
+    assert isinstance(world, World)
+    return world
+
+
+def _video(request: Request) -> Video:
+    video_id = unquote(request.path_params["video_id"])
+    video = _world(request).store.get(video_id)
+    if video is None:
+        raise HTTPException(404, f"Video with id {video_id!r} not found.")
+    return video
+
+
+async def _misbehave(fault: str | None) -> ASGIApp | None:
+    """Answer with a fault that is the same on every route; None means to go on."""
+    if fault in FIXED:
+        return FIXED[fault].response()
+    if fault == "slow":
+        await asyncio.sleep(SLOW_SECONDS)
+    endless: dict[str | None, ASGIApp] = {"drop": Drop(), "hang": Hang()}
+    return endless.get(fault)
+
+
+async def _read_fields(request: Request) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with request.form() as form:
+            return {name: await _read_part(value) for name, value in form.items()}
+    if kind != "application/json":
+        raise OrderError("Content-Type", f"Unsupported content type {kind!r}: application/json or multipart/form-data")
+    try:
+        fields = json.loads(await request.body())
+    except ValueError:
+        raise OrderError("body", "The body is no JSON.") from None
+    if not isinstance(fields, dict):
+        raise OrderError("body", "The body is no JSON object.")
+    return fields
+
+
+async def _read_part(value: UploadFile | str) -> Any:
+    if isinstance(value, str):
+        return value
+    data = await value.read()
+    digest = hashlib.sha256(data).hexdigest()
+    return {"filename": value.filename, "content_type": value.content_type, "size": len(data), "sha256": digest}
+
+
+async def create(request: Request) -> ASGIApp:
+    return await _make(request, read_order(await _read_fields(request)), counted_as="creates")
+
+
+async def remix(request: Request) -> ASGIApp:
+    source = _video(request)
+    prompt = (await _read_fields(request)).get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise OrderError("prompt", "Missing required parameter: 'prompt'")
+    if source.phase(source.age) != "completed":
+        return error(400, "Only a completed video can be remixed.")
+    old = source.order
+    order = Order(old.model, prompt, old.seconds, old.size, read_script(prompt), {"prompt": prompt})
+    return await _make(request, order, counted_as="remixes", remixed_from=source.id)
+
+
+async def _make(request: Request, order: Order, *, counted_as: str, remixed_from: str | None = None) -> ASGIApp:
+    store = _world(request).store
+    fault = store.next_fault("create", order.prompt, order)
+    if reply := await _misbehave(fault):
+        return reply
+    video = store.make(order, counted_as=counted_as, remixed_from=remixed_from, task_id=fault == "task-id")
+    if fault == "lost":
+        return Drop()
+    if fault == "lost-504":
+        return error(504)
+    hidden = {"no-id": {"id"}, "task-id": {"id"}}.get(fault or "", set())
+    return JSONResponse({name: value for name, value in video.as_object().items() if name not in hidden})
+
+
+async def look(request: Request) -> ASGIApp:
+    video = _video(request)
+    fault = _world(request).store.next_fault("look", video.id, video.order)
+    return await _misbehave(fault) or JSONResponse(video.as_object())
+
+
+async def content(request: Request) -> ASGIApp:
+    """Deliver a video, or say why not. Faults are used up only once it is ready, and never by HEAD."""
+    video, world = _video(request), _world(request)
+    state = video.content_state(video.age)
+    if state == "unready":
+        return JSONResponse(NOT_READY)
+    if state == "failed":
+        return error(400, "The video failed; there is no content.", code="video_failed")
+    if state == "expired":
+        return error(404, "The video has expired; its content is gone.", code="video_expired")
+    fault = world.store.next_fault("content", video.id, video.order) if request.method == "GET" else None
+    if reply := await _misbehave(fault):
+        return reply
+    if fault == "redirect":
+        name = quote(video.id, safe="")
+        return RedirectResponse(f"{world.storage_url}/signed/{name}?signature={world.signature(video.id)}", 302)
+    return await _deliver(video, world, fault)
+
+
+async def _deliver(video: Video, world: World, fault: str | None) -> ASGIApp:
+    clip = await asyncio.get_running_loop().run_in_executor(_RENDERERS, clip_of, video, fault)
+    return Delivery(clip, MANNERS.get(fault or "", Manner()), partial(world.store.count, "downloaded_whole"))
+
+
+async def list_videos(request: Request) -> Response:
+    """List newest first, a page of `limit` after the id `after`, as at OpenAI."""
+    videos = _world(request).store.all()
+    if request.query_params.get("order", "desc") == "desc":
+        videos.reverse()
+    ids = [video.id for video in videos]
+    after, limit = request.query_params.get("after"), request.query_params.get("limit", "20")
+    if not limit.isdecimal() or not 1 <= int(limit) <= 100:
+        return error(400, "limit must be from 1 to 100", param="limit")
+    if after is not None and after not in ids:
+        return error(400, f"no video with id {after!r}", param="after")
+    start = ids.index(after) + 1 if after is not None else 0
+    page = [video.as_object() for video in videos[start : start + int(limit)]]
+    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    return JSONResponse({"object": "list", "data": page, **ends, "has_more": start + int(limit) < len(ids)})
+
+
+async def delete(request: Request) -> Response:
+    video = _video(request)
+    _world(request).store.delete(video.id)
+    return JSONResponse({"id": video.id, "object": "video.deleted", "deleted": True})
+
+
+async def balance(request: Request) -> Response:
+    left = round(CREDIT - PRICE_PER_SECOND * _world(request).store.spent_seconds(), 2)
+    amounts = {"available_balance": left, "package_balance": 0.0, "cash_balance": left, "token_balance": left}
+    return JSONResponse({"object": "user_balance", **amounts, "is_token_unlimited_quota": False})
+
+
+async def models(request: Request) -> Response:
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "wisdomgate-sandbox"} for name in MODELS]
+    return JSONResponse({"object": "list", "data": data})
+
+
+async def home(request: Request) -> Response:
+    return PlainTextResponse(WHAT_THIS_IS + explain() + "\n")
+
+
+async def signed(request: Request) -> ASGIApp:
+    """Serve like an object store: the signature lets in, and a second way to authenticate is refused."""
+    video, world = _video(request), _world(request)
+    if "authorization" in request.headers:
+        return PlainTextResponse("<Error><Code>InvalidArgument</Code>Only one auth mechanism allowed</Error>", 400)
+    if not hmac.compare_digest(request.query_params.get("signature", "").encode(), world.signature(video.id).encode()):
+        return PlainTextResponse("<Error><Code>SignatureDoesNotMatch</Code></Error>", 403)
+    return await _deliver(video, world, None)
+
+
+async def _http_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    if exc.status_code == 404 and "video_id" in request.path_params:
+        return error(404, exc.detail)
+    code = "invalid_url" if exc.status_code == 404 else None
+    return error(exc.status_code, f"Invalid URL ({request.method} {request.url.path})", code=code)
+
+
+async def _order_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, OrderError)
+    return error(400, str(exc), param=exc.param)
+
+
+def build(world: World, routes: list[Route]) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, OrderError: _order_error})
+    app.state.world = world
+    return app
+
+
+GATEWAY_ROUTES = [
+    Route("/", home),
+    Route("/v1/videos", create, methods=["POST"]),
+    Route("/v1/videos", list_videos),
+    Route("/v1/videos/{video_id}", look),
+    Route("/v1/videos/{video_id}", delete, methods=["DELETE"]),
+    Route("/v1/videos/{video_id}/content", content),
+    Route("/v1/videos/{video_id}/remix", remix, methods=["POST"]),
+    Route("/v1/users/me/balance", balance),
+    Route("/v1/models", models),
+]
+STORAGE_ROUTES = [Route("/signed/{video_id}", signed)]

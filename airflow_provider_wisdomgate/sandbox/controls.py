@@ -1,0 +1,58 @@
+"""The sandbox's controls over HTTP, for one in another process. They need no key and are never counted."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from airflow_provider_wisdomgate.sandbox.app import World
+from airflow_provider_wisdomgate.sandbox.replies import error
+from airflow_provider_wisdomgate.sandbox.videos import Store
+
+
+def videos_of(store: Store) -> list[dict[str, object]]:
+    """List the videos with what was sent to make them in `fields` (of an upload: name, type, size and hash)."""
+    return [{**video.as_object(), "fields": dict(video.order.fields)} for video in store.all()]
+
+
+def routes(world: World) -> list[Route]:
+    """Build the /_sandbox routes."""
+
+    async def counts(request: Request) -> Response:
+        return JSONResponse(world.store.counts())
+
+    async def videos(request: Request) -> Response:
+        return JSONResponse(videos_of(world.store))
+
+    async def requests(request: Request) -> Response:
+        return JSONResponse(world.store.requests())
+
+    async def act(request: Request) -> Response:
+        try:
+            _act(world, request.path_params["action"], dict(request.query_params))
+        except (KeyError, TypeError, ValueError) as problem:
+            return error(400, f"bad control: {problem!r}")
+        return JSONResponse({"ok": True})
+
+    return [
+        Route("/_sandbox/counts", counts),
+        Route("/_sandbox/videos", videos),
+        Route("/_sandbox/requests", requests),
+        Route("/_sandbox/{action}", act, methods=["POST"]),
+    ]
+
+
+def _act(world: World, action: str, given: dict[str, str]) -> None:
+    if action == "reset":
+        world.store.reset()
+        world.outages.reset()
+    elif action == "down":
+        world.outages.down(float(given["seconds"]))
+    elif action == "burst":
+        world.outages.burst(int(given["status"]), float(given["seconds"]), given.get("retry_after"))
+    elif action == "limit":
+        limit = given.get("requests_per_minute")
+        world.outages.limit(int(limit) if limit else None)
+    else:
+        raise ValueError(f"unknown action {action!r}; known: reset down burst limit")

@@ -1,0 +1,81 @@
+"""Reads what a create asks for, strictly, in the dialect of its model. Pure: makes nothing, sends nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_wisdomgate.sandbox.script import Script, ScriptError, parse
+
+SORA_SECONDS = ("4", "8", "12", "1", "2")
+LONGEST_SECONDS = 60
+
+
+class OrderError(ValueError):
+    """A create that the gateway refuses with 400; `param` names the field."""
+
+    def __init__(self, param: str, message: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+@dataclass(frozen=True)
+class Order:
+    model: str
+    prompt: str
+    seconds: int
+    size: tuple[int, int]
+    script: Script
+    fields: Mapping[str, Any]
+
+
+def read_order(fields: Mapping[str, Any]) -> Order:
+    """Check the fields of a create; an uploaded file stands in them as a dict with its `content_type`."""
+    model, prompt = _text(fields, "model"), _text(fields, "prompt")
+    reference = fields.get("input_reference")
+    if isinstance(reference, dict) and not str(reference.get("content_type")).startswith("image/"):
+        raise OrderError("input_reference", f"unsupported mimetype {reference.get('content_type')!r}; send image/*")
+    return Order(model, prompt, read_seconds(model, fields), read_size(fields), read_script(prompt), dict(fields))
+
+
+def read_script(prompt: str) -> Script:
+    try:
+        return parse(prompt)
+    except ScriptError as error:
+        raise OrderError("prompt", str(error)) from None
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise OrderError(name, f"Missing required parameter: {name!r} (a string that is not blank)")
+    return value
+
+
+def read_seconds(model: str, fields: Mapping[str, Any]) -> int:
+    """Read the length: sora wants `seconds` as a string, doubao-seedance `duration` as an integer, others take both."""
+    if model.startswith("sora"):
+        value = fields.get("seconds", "4")
+        if not isinstance(value, str) or value not in SORA_SECONDS:
+            raise OrderError("seconds", f"Invalid value: {value!r}. {model} takes seconds as a string: '4', '8', '12'")
+        return int(value)
+    if model.startswith("doubao-seedance"):
+        value = fields.get("duration", 5)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 15:
+            raise OrderError("duration", f"Invalid value: {value!r}. {model} takes duration as an integer from 4 to 15")
+        return value
+    value = fields.get("seconds", fields.get("duration", 4))
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,2}", str(value)) or not 1 <= int(value) <= LONGEST_SECONDS:
+        raise OrderError("seconds", f"Invalid value: {value!r}. Whole seconds from 1 to {LONGEST_SECONDS}")
+    return int(value)
+
+
+def read_size(fields: Mapping[str, Any]) -> tuple[int, int]:
+    value = fields.get("size", "720x1280" if str(fields.get("model")).startswith("sora") else "1280x720")
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", value) if isinstance(value, str) else None
+    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(16 <= side <= 4096 and side % 2 == 0 for side in (width, height)):
+        raise OrderError("size", f"Invalid value: {value!r}. 'WIDTHxHEIGHT', both even, from 16 to 4096")
+    return width, height

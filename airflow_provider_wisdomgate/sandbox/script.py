@@ -1,0 +1,206 @@
+"""What a prompt may ask of the sandbox, and how it is read. Pure: no I/O, no clock, no state.
+
+`FAULTS` and `DIRECTIVES` are the only list of these words: --help, `GET /` and the 400 for a typo come from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ROUTES = ("create", "look", "content")
+CREATE, LOOK, CONTENT = (("create",), ("look",), ("content",))
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    routes: tuple[str, ...]
+    help: str
+
+
+FAULTS = (
+    *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (400, 401, 403, 404, 409, 413, 422)),
+    Fault("429", ROUTES, "HTTP 429 without Retry-After"),
+    Fault("429-after", ROUTES, "HTTP 429 with Retry-After: 1"),
+    Fault("429-empty", ROUTES, "HTTP 429 with an empty body"),
+    *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (500, 502, 503, 504, 524)),
+    Fault("502-html", ROUTES, "HTTP 502 with the HTML page of a CDN"),
+    Fault("200-html", ROUTES, "HTTP 200 with an HTML page"),
+    Fault("200-empty", ROUTES, "HTTP 200 with an empty body"),
+    Fault("200-json-error", ROUTES, "HTTP 200 with {message, data: {error}}"),
+    Fault("202", ROUTES, "HTTP 202, not ready yet"),
+    Fault("string-wrapped", ROUTES, "HTTP 500 whose message is the upstream's JSON as a string"),
+    Fault("detail", ROUTES, 'HTTP 422 {"detail": ...}'),
+    Fault("plain-error", ROUTES, 'HTTP 400 {"error": "text"}'),
+    Fault("drop", ROUTES, "the connection is closed without a reply"),
+    Fault("slow", ROUTES, "the normal answer, 3 s late"),
+    Fault("hang", ROUTES, "no answer until the client leaves"),
+    Fault("moderation", CREATE, "HTTP 400, code moderation_blocked; nothing made"),
+    Fault("no-channel", CREATE, "HTTP 503, code get_channel_failed; nothing made"),
+    Fault("model-gone", CREATE, "HTTP 503, code model_not_found; nothing made"),
+    Fault("lost", CREATE, "made and PAID, then the connection is closed without a reply"),
+    Fault("lost-504", CREATE, "made and PAID, then HTTP 504"),
+    Fault("no-id", CREATE, "made and PAID, the reply has no id of any kind"),
+    Fault("task-id", CREATE, "made; the reply has only task_id, later looks have id and task_id"),
+    Fault("cut", CONTENT, "Content-Length of the whole, connection closed after half"),
+    Fault("cut-chunked", CONTENT, "half the body, chunked, ended cleanly"),
+    Fault("cut-close", CONTENT, "half the body, delimited only by the closed connection"),
+    Fault("chunked", CONTENT, "the whole body without Content-Length"),
+    Fault("stall", CONTENT, "half the body, then silence until the client leaves"),
+    Fault("truncated", CONTENT, "sound HTTP, but half the file"),
+    Fault("empty", CONTENT, "HTTP 200 video/mp4 of zero bytes"),
+    Fault("no-range", CONTENT, "Range is ignored: HTTP 200 and the whole body"),
+    Fault("not-ready-400", CONTENT, "HTTP 400 'Task is not completed yet' (new-api)"),
+    Fault("502-404", CONTENT, "HTTP 502 'Upstream service returned status 404' (new-api)"),
+    Fault("octet-stream", CONTENT, "the right bytes as application/octet-stream"),
+    Fault("json-as-mp4", CONTENT, "an error JSON labelled video/mp4"),
+    Fault("html-as-mp4", CONTENT, "an HTML page labelled video/mp4"),
+    Fault("text-as-mp4", CONTENT, "plain text labelled video/mp4"),
+    Fault("jpeg", CONTENT, "a JPEG picture labelled video/mp4"),
+    Fault("webm", CONTENT, "a real WebM, video/webm"),
+    Fault("mov", CONTENT, "a real QuickTime file, video/quicktime"),
+    Fault("redirect", CONTENT, "302 to signed storage on another port, which answers 400 to an Authorization header"),
+)
+_FAULTS_OF = {route: {fault.name for fault in FAULTS if route in fault.routes} for route in ROUTES}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One reply of a route, given `times` times (None: for ever)."""
+
+    fault: str
+    times: int | None
+
+
+@dataclass(frozen=True)
+class Script:
+    """What one prompt asked for; `text` is the prompt without its directives."""
+
+    text: str = ""
+    render: float | None = None
+    fail: str | None = None
+    status: str | None = None
+    done: str | None = None
+    never: bool = False
+    odd_id: bool = False
+    late: float = 0.0
+    expires: float | None = None
+    bytes: int | None = None
+    replies: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
+
+
+class ScriptError(ValueError):
+    """A directive that nobody knows; the message names those that are known."""
+
+
+def _seconds(value: str) -> float:
+    if not re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        raise ScriptError(f"{value!r} is no number of seconds")
+    return float(value)
+
+
+def _count(value: str) -> int:
+    if not re.fullmatch(r"\d{1,12}", value):
+        raise ScriptError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _word(value: str) -> str:
+    if not re.fullmatch(r"[\w.-]+", value):
+        raise ScriptError(f"{value!r} is no word")
+    return value
+
+
+def _flag(value: str) -> bool:
+    if value:
+        raise ScriptError("takes no value")
+    return True
+
+
+def _turns(route: str) -> Callable[[str], tuple[Turn, ...]]:
+    def read(value: str) -> tuple[Turn, ...]:
+        return tuple(_turn(route, part) for part in value.split("+"))
+
+    return read
+
+
+def _turn(route: str, text: str) -> Turn:
+    name, times = text, None
+    if match := re.fullmatch(r"(.+)x(\d{1,6})", text):
+        name, times = match[1], int(match[2])
+    if name not in _FAULTS_OF[route]:
+        known = " ".join(fault.name for fault in FAULTS if route in fault.routes)
+        raise ScriptError(f"{text!r} is no reply of {route}; known: {known}")
+    return Turn(name, times)
+
+
+@dataclass(frozen=True)
+class Directive:
+    key: str
+    value: str
+    read: Callable[[str], Any]
+    help: str
+
+
+DIRECTIVES = (
+    Directive("render", "SECONDS", _seconds, "rendering takes that long"),
+    Directive("fail", "CODE", _word, "ends failed with that error code, e.g. moderation_blocked, internal_error"),
+    Directive("status", "WORD", _word, "reports WORD instead of processing, e.g. dreaming"),
+    Directive("done", "WORD", _word, "reports WORD instead of completed, e.g. SUCCESS"),
+    Directive("never", "", _flag, "never finishes"),
+    Directive("odd-id", "", _flag, "gives an id with / + and =, which a client must percent-encode"),
+    Directive("late", "SECONDS", _seconds, "content is not ready for that long after completed"),
+    Directive("expires", "SECONDS", _seconds, "content is gone that long after completed"),
+    Directive("bytes", "N", _count, "pads the MP4 to N bytes"),
+    Directive("create", "REPLY", _turns("create"), "misbehaves on POST /v1/videos"),
+    Directive("look", "REPLY", _turns("look"), "misbehaves on GET /v1/videos/{id}"),
+    Directive("content", "REPLY", _turns("content"), "misbehaves on GET /v1/videos/{id}/content of a finished video"),
+)
+_BY_KEY = {directive.key: directive for directive in DIRECTIVES}
+_BLOCK = re.compile(r"\[sandbox:([^\]]*)(\]?)", re.IGNORECASE)
+
+
+def parse(prompt: str) -> Script:
+    """Read every `[sandbox: ...]` of a prompt; raise ScriptError on anything unknown."""
+    values: dict[str, Any] = {}
+    replies: dict[str, tuple[Turn, ...]] = {}
+    for body, end in _BLOCK.findall(prompt):
+        if not end:
+            raise ScriptError("'[sandbox:' without its closing ']'")
+        for item in re.split(r"[\s,]+", body.strip(" ,\t\r\n")):
+            key, value = _read(item)
+            if key in ROUTES:
+                replies[key] = value
+            else:
+                values[key.replace("-", "_")] = value
+    return Script(text=" ".join(_BLOCK.sub(" ", prompt).split()), replies=replies, **values)
+
+
+def _read(item: str) -> tuple[str, Any]:
+    key, _, value = item.partition("=")
+    directive = _BY_KEY.get(key)
+    if directive is None:
+        raise ScriptError(f"unknown sandbox directive {key!r}; known: {' '.join(map(_usage, DIRECTIVES))}")
+    try:
+        return key, directive.read(value)
+    except ScriptError as error:
+        raise ScriptError(f"sandbox directive {key!r}: {error}") from None
+
+
+def _usage(directive: Directive) -> str:
+    return f"{directive.key}={directive.value}" if directive.value else directive.key
+
+
+def explain() -> str:
+    """Write the directives and replies down for --help and `GET /`."""
+    lines = ["Directives in a prompt: [sandbox: key=value key2=value ...]  (an unknown one is an HTTP 400)"]
+    lines += [f"  {_usage(directive):<16} {directive.help}" for directive in DIRECTIVES]
+    lines += ["", "REPLY is a name below; name xN without the space (500x2) = only the first N times, then the next of"]
+    lines += ["several joined with + (500x2+429x1), then normal. create= counts per prompt, the others per video."]
+    for title, wanted in (("create, look and content", ROUTES), ("create", CREATE), ("content", CONTENT)):
+        lines += ["", f"Replies of {title}:"]
+        lines += [f"  {fault.name:<16} {fault.help}" for fault in FAULTS if fault.routes == wanted]
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""Runs the sandbox on loopback ports in a thread. Never binds an address that another machine can reach."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+from airflow_provider_wisdomgate.sandbox import controls
+from airflow_provider_wisdomgate.sandbox.app import GATEWAY_ROUTES, STORAGE_ROUTES, World, build
+from airflow_provider_wisdomgate.sandbox.front import Front
+from airflow_provider_wisdomgate.sandbox.outages import Outages
+from airflow_provider_wisdomgate.sandbox.videos import Store
+from airflow_provider_wisdomgate.sandbox.wire import Protocol
+
+START_TIMEOUT = 10.0
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A stalled or hanging reply never ends by itself.
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def loopback(host: str) -> str:
+    """Return the address to bind, or raise ValueError for one that is not loopback."""
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        is_loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ValueError(f"wisdomgate-sandbox binds loopback only (127.0.0.1, ::1, localhost), not {host!r}")
+    return address
+
+
+class Sandbox:
+    """A gateway to develop and test against; use it as a context manager.
+
+    `port=0` takes a free one. `render_seconds` and `expires_after` hold for prompts that say nothing else.
+    """
+
+    def __init__(
+        self,
+        api_key: str = "sandbox-key",
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        render_seconds: float = 0.2,
+        requests_per_minute: int | None = None,
+        expires_after: float = 3600.0,
+    ) -> None:
+        self.api_key = api_key
+        self._address, self._port = loopback(host), port
+        self._store, self._outages = Store(render_seconds, expires_after), Outages(requests_per_minute)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self.url = self.storage_url = ""
+
+    def start(self) -> Self:
+        """Listen; return when requests are answered. Raises OSError when the port is taken."""
+        if self._thread is not None:
+            raise RuntimeError("this sandbox runs already")
+        sockets = self._listen()
+        ports = [int(each.getsockname()[1]) for each in sockets]
+        host = f"[{self._address}]" if ":" in self._address else self._address
+        self.url, self.storage_url = (f"http://{host}:{port}" for port in ports)
+        world = World(self._store, self._outages, self.api_key, self.storage_url, secrets.token_bytes(16))
+        gateway = build(world, GATEWAY_ROUTES + controls.routes(world))
+        front = Front(world, dict(zip(ports, (gateway, build(world, STORAGE_ROUTES)), strict=True)))
+        self._server = server = _Server(_config(front))
+        self._thread = thread = threading.Thread(target=server.run, args=(sockets,), name="sandbox", daemon=True)
+        thread.start()
+        _await_start(server, thread)
+        return self
+
+    def _listen(self) -> list[socket.socket]:
+        family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        gateway = socket.create_server((self._address, self._port), family=family, backlog=2048)
+        try:
+            return [gateway, socket.create_server((self._address, 0), family=family, backlog=2048)]
+        except OSError:
+            gateway.close()
+            raise
+
+    def stop(self) -> None:
+        """Close every connection and both ports; harmless when it does not run."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = self._server.force_exit = True
+            self._thread.join(START_TIMEOUT)
+        self._server = self._thread = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def reset(self) -> None:
+        """Forget videos, counts and recorded requests; end outages; take the first rate limit again."""
+        self._store.reset()
+        self._outages.reset()
+
+    def counts(self) -> dict[str, int]:
+        """Say how often what happened. `creates` and `remixes` were paid; `*_requests` and the rest were asked."""
+        return self._store.counts()
+
+    def looks_of(self, video_id: str) -> int:
+        return self._store.looks_of(video_id)
+
+    def videos(self) -> list[dict[str, Any]]:
+        """List the video objects in the order of creation, each with what was sent to make it in `fields`."""
+        return controls.videos_of(self._store)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """List the last 10,000 requests; the key itself is not kept, only whether one was sent (`authorization`)."""
+        return self._store.requests()
+
+    def down(self, seconds: float) -> None:
+        """Close every connection without a reply for a while, on both ports."""
+        self._outages.down(seconds)
+
+    def limit(self, requests_per_minute: int | None) -> None:
+        """Refuse with 429 what exceeds so many requests in any 60 s from now on; None lifts the limit."""
+        self._outages.limit(requests_per_minute)
+
+    def burst(self, status: int, seconds: float, retry_after: float | str | None = None) -> None:
+        """Answer every /v1 request with that HTTP error for a while."""
+        self._outages.burst(status, seconds, retry_after)
+
+
+def _await_start(server: _Server, thread: threading.Thread) -> None:
+    until = time.monotonic() + START_TIMEOUT
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > until:
+            raise RuntimeError("the sandbox did not start")
+        time.sleep(0.002)
+
+
+def _config(app: Front) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        # asyncio even where uvloop is installed: the same closes and aborts on every machine.
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        # Longer than a poll interval, else a poller meets a connection that we are just closing.
+        timeout_keep_alive=75,
+    )

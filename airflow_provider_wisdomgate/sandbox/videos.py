@@ -1,0 +1,196 @@
+"""The videos that were made and what was asked, counted. Thread-safe; never touches a socket, a file or a picture."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_wisdomgate.sandbox.orders import Order
+
+REMEMBERED_REQUESTS = 10_000
+# One place to name them, so that counts() has a zero for what never happened.
+COUNTS = (
+    "creates",
+    "create_requests",
+    "looks",
+    "downloads",
+    "downloaded_whole",
+    "heads",
+    "lists",
+    "deletes",
+    "remixes",
+    "remix_requests",
+    "balance",
+    "models",
+    "storage_downloads",
+    "unauthorized",
+    "refused_429",
+    "refused_down",
+    "burst_replies",
+    "max_in_flight",
+)
+MESSAGES = {"moderation_blocked": "Your request was blocked by our moderation system."}
+
+
+@dataclass(frozen=True)
+class Video:
+    """One paid video. Everything it says about itself is a function of its age."""
+
+    order: Order
+    id: str
+    render: float
+    expires_after: float
+    remixed_from: str | None = None
+    has_task_id: bool = False
+    created_at: float = field(default_factory=time.time)
+    born: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self.born
+
+    def phase(self, age: float) -> str:
+        """Name the phase, queued for the first fifth: queued, processing, completed or failed."""
+        if age < self.render / 5:
+            return "queued"
+        if self.order.script.never or age < self.render:
+            return "processing"
+        return "failed" if self.order.script.fail else "completed"
+
+    def content_state(self, age: float) -> str:
+        """Say what the content route finds: failed, unready, expired or ready."""
+        phase = self.phase(age)
+        if phase == "failed":
+            return "failed"
+        if phase != "completed" or age < self.render + self.order.script.late:
+            return "unready"
+        return "expired" if age >= self.render + self.expires_after else "ready"
+
+    def as_object(self, age: float | None = None) -> dict[str, Any]:
+        """Build the video object as documented."""
+        age = self.age if age is None else age
+        phase, script, done = self.phase(age), self.order.script, self.created_at + self.render
+        words = {"processing": script.status or "processing", "completed": script.done or "completed"}
+        share = min(99, int(100 * age / self.render)) if self.render else 99
+        return {
+            "id": self.id,
+            **({"task_id": self.id} if self.has_task_id else {}),
+            "object": "video",
+            "model": self.order.model,
+            "status": words.get(phase, phase),
+            "progress": {"queued": 0, "processing": share}.get(phase, 100),
+            "created_at": int(self.created_at),
+            "completed_at": int(done) if phase == "completed" else None,
+            "expires_at": int(done + self.expires_after) if phase == "completed" else None,
+            "seconds": str(self.order.seconds),
+            "size": "{}x{}".format(*self.order.size),
+            "prompt": self.order.prompt,
+            "error": self._error() if phase == "failed" else None,
+            "remixed_from_video_id": self.remixed_from,
+        }
+
+    def _error(self) -> dict[str, str]:
+        code = self.order.script.fail or ""
+        return {"code": code, "message": MESSAGES.get(code, f"The video could not be made ({code}).")}
+
+
+class Store:
+    """All that a sandbox remembers until it is reset."""
+
+    def __init__(self, render_seconds: float, expires_after: float) -> None:
+        self._render_seconds, self._expires_after = render_seconds, expires_after
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        with self._lock:
+            self._in_flight: set[str] = set()
+            self._videos: dict[str, Video] = {}
+            self._counts: Counter[str] = Counter()
+            self._looks: Counter[str] = Counter()
+            self._tried: Counter[tuple[str, str]] = Counter()
+            self._spent_seconds = 0
+            self._requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_REQUESTS)
+
+    def make(self, order: Order, *, counted_as: str, remixed_from: str | None = None, task_id: bool = False) -> Video:
+        """Make a video: from here on it is paid for."""
+        script, name = order.script, uuid.uuid4().hex
+        video = Video(
+            order,
+            f"video_{name[:9]}/{name[9:]}+==" if script.odd_id else f"video_{name}",
+            self._render_seconds if script.render is None else script.render,
+            self._expires_after if script.expires is None else script.expires,
+            remixed_from,
+            task_id,
+        )
+        with self._lock:
+            self._videos[video.id] = video
+            self._counts[counted_as] += 1
+            self._spent_seconds += order.seconds
+        return video
+
+    def next_fault(self, route: str, key: str, order: Order) -> str | None:
+        """Use up one turn of the order's script on a route: the name of the fault, or None to behave."""
+        turns = order.script.replies.get(route, ())
+        with self._lock:
+            tried = self._tried[route, key]
+            self._tried[route, key] += 1
+        for turn in turns:
+            if turn.times is None or tried < turn.times:
+                return turn.fault
+            tried -= turn.times
+        return None
+
+    def get(self, video_id: str) -> Video | None:
+        with self._lock:
+            return self._videos.get(video_id)
+
+    def all(self) -> list[Video]:
+        """List the videos in the order of their creation."""
+        with self._lock:
+            return list(self._videos.values())
+
+    def delete(self, video_id: str) -> bool:
+        with self._lock:
+            return self._videos.pop(video_id, None) is not None
+
+    def count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1
+
+    def looked(self, video_id: str) -> None:
+        with self._lock:
+            self._looks[video_id] += 1
+
+    def looks_of(self, video_id: str) -> int:
+        with self._lock:
+            return self._looks[video_id]
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return {name: self._counts[name] for name in COUNTS}
+
+    def spent_seconds(self) -> int:
+        with self._lock:
+            return self._spent_seconds
+
+    def record(self, request: dict[str, Any]) -> None:
+        with self._lock:
+            self._requests.append(request)
+
+    def requests(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return list(self._requests)
+
+    def enter(self, request_id: str) -> None:
+        with self._lock:
+            self._in_flight.add(request_id)
+            self._counts["max_in_flight"] = max(self._counts["max_in_flight"], len(self._in_flight))
+
+    def leave(self, request_id: str) -> None:
+        with self._lock:
+            self._in_flight.discard(request_id)
