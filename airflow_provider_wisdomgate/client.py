@@ -1,0 +1,412 @@
+"""Sends calls, sync (requests) and async (aiohttp). The only module that opens sockets; it decides nothing.
+
+Every request has a timeout. Redirects are followed by hand, and only for GETs, so that neither the key nor a
+connection's own headers ever reach another host. Of an error body, what equals the key is struck out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiohttp
+import requests
+import urllib3
+from urllib3.filepost import encode_multipart_formdata
+from yarl import URL
+
+from airflow_provider_wisdomgate import __version__
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop, normal_base_url
+from airflow_provider_wisdomgate.replies import Reply, is_media, is_surely_unmade
+from airflow_provider_wisdomgate.waiting import Patience, ask_again
+
+T = TypeVar("T")
+
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
+# What providers-http understands in a connection's extra; everything else there is a header of the user's.
+HTTP_EXTRAS = frozenset(
+    {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
+    | {"trust_env", "check_response", "srv_lookup"}
+)
+CONNECT_TIMEOUT = 10.0
+DEFAULT_TIMEOUT = 60.0
+MAX_REDIRECTS = 5
+MAX_REPLY = 8 * 1024 * 1024
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a connection says, for both clients. ``timeout`` is seconds without a byte."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    requests_per_minute: int | None = None
+    storage_path: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    trust_env: bool = True
+
+    @classmethod
+    def of(
+        cls, conn_id: str, host: str | None, port: int | None, key: str | None, extra: Mapping[str, Any]
+    ) -> Settings:
+        """Read a connection.
+
+        :raises ConfigurationError: it has no key, or a field of it is wrong. Null fields count as unset.
+        """
+        if not key:
+            raise errors.ConfigurationError(
+                f"Connection {conn_id!r} has no API key.",
+                next_step=f"Put it into the password field: airflow connections add {conn_id} "
+                "--conn-type wisdomgate --conn-password '<key>'.",
+            )
+        known = {name: value for name, value in extra.items() if value is not None and value != ""}
+        own = {*HTTP_EXTRAS, *OWN_EXTRAS}
+        rpm = _positive(conn_id, known, "requests_per_minute")
+        return cls(
+            base_url=normal_base_url(host, port),
+            api_key=key,
+            timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
+            requests_per_minute=None if rpm is None else max(1, int(rpm)),
+            storage_path=known.get("storage_path"),
+            headers={name: str(value) for name, value in known.items() if name not in own},
+            proxies=_proxies(known.get("proxies", known.get("proxy"))),
+            verify=known.get("verify", known.get("verify_ssl", True)),
+            cert=tuple(cert) if isinstance(cert := known.get("cert"), list) else cert,
+            trust_env=bool(known.get("trust_env", True)),
+        )
+
+
+def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
+    value = extra.get(name)
+    try:
+        number = None if value is None else float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if number is not None and not 0 < number < float("inf"):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra {name!r} must be a number above 0, not {value!r}."
+        )
+    return number
+
+
+def _proxies(value: Any) -> dict[str, str]:
+    if isinstance(value, str):
+        return {"http": value, "https": value}
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
+
+
+def _headers(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
+    common = {"User-Agent": f"airflow-provider-wisdomgate/{__version__}", "Accept-Encoding": "identity"}
+    if not same_origin:
+        return common
+    return {**common, **settings.headers, "Authorization": f"Bearer {settings.api_key}"}
+
+
+def _encode(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
+    """Encode a call's body once for both clients, and say its content type."""
+    if call.json is not None:
+        return json.dumps(call.json).encode(), {"Content-Type": "application/json"}
+    if call.form is None:
+        return None, {}
+    fields = {
+        name: (value.name, value.content, value.content_type) if isinstance(value, Part) else value
+        for name, value in call.form.items()
+    }
+    body, content_type = encode_multipart_formdata(fields)
+    return body, {"Content-Type": content_type}
+
+
+def _finish(call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes) -> T:
+    body = body.replace(settings.api_key.encode(), b"***")  # a gateway may quote it in an error
+    names = {name.lower(): value for name, value in headers.items()}
+    return call.parse(Reply(status, names, body, time.time(), call.video_id))
+
+
+def _lost(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
+    return errors.LostCreateError(
+        f"A {call.method} {call.path} may have arrived, its answer did not: {error.message}",
+        **{name: value for name, value in error.facts.items() if name in ("status", "code", "request_id")},
+    )
+
+
+def _after_error(call: Call[Any], error: errors.WisdomGateError, attempt: int, patience: Patience) -> float:
+    """Say how long to sleep before the next attempt, or raise."""
+    delay = ask_again(error, repeatable=call.repeatable, attempt=attempt, patience=patience, jitter=random.random())
+    if delay is not None:
+        return delay
+    if call.repeatable or is_surely_unmade(error):
+        raise error
+    raise _lost(call, error) from error
+
+
+# ---------------------------------------------------------------------------------------------- sync
+
+
+class Client:
+    """Sends calls on a requests session."""
+
+    def __init__(self, session: requests.Session, settings: Settings, patience: Patience | None = None) -> None:
+        self.settings = settings
+        self.patience = patience or Patience()
+        self._session = session
+        # Without this, requests puts a ~/.netrc entry for the host in place of our key.
+        session.auth = lambda request: request
+
+    def close(self) -> None:
+        self._session.close()
+
+    def send(self, call: Call[T], patience: Patience | None = None) -> T:
+        """Send a call, again where that costs nothing, and return what its parser makes of the answer.
+
+        :raises WisdomGateError: the typed error of the last attempt.
+        :raises LostCreateError: a call that costs may have arrived without an answer.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return self._send_once(call)
+            except errors.WisdomGateError as error:
+                time.sleep(_after_error(call, error, attempt, patience or self.patience))
+
+    def _send_once(self, call: Call[T]) -> T:
+        with self._open(call) as response:
+            body = _read(response, MAX_REPLY)
+        return _finish(call, self.settings, response.status_code, response.headers, body)
+
+    @contextmanager
+    def _open(self, call: Call[Any], more_headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """Send once and follow redirects; the body is not read yet."""
+        url, same_origin = f"{self.settings.base_url}{call.path}", True
+        body, content_type = _encode(call)
+        for _ in range(MAX_REDIRECTS):
+            headers = {**_headers(self.settings, same_origin=same_origin), **content_type, **(more_headers or {})}
+            with _typed_errors():
+                response = self._request(call, url, headers, body)
+            with response:
+                location = response.headers.get("location")
+                if call.method != "GET" or not 300 <= response.status_code < 400 or not location:
+                    yield response
+                    return
+            url, still = next_hop(url, location)
+            same_origin = same_origin and still
+        raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
+
+    def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
+        # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
+        request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
+        options = self._session.merge_environment_settings(url, {}, True, None, None)
+        wait = call.timeout or self.settings.timeout
+        timeout = (min(CONNECT_TIMEOUT, wait), wait)
+        return self._session.send(request, timeout=timeout, allow_redirects=False, **options)
+
+    @contextmanager
+    def content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
+        """Open a video's content for reading, from ``offset`` where the gateway allows it. Sends once.
+
+        :param validator: the strong ETag that the bytes before ``offset`` came with.
+        :raises GatewayError: the answer is no video; its typed error.
+        """
+        call = get_content(video_id)
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        if offset and validator:
+            headers["If-Range"] = validator
+        with self._open(call, headers) as response:
+            content = Content(response, offset)
+            # A resumed body begins in the middle of the clip: only the beginning can be told from text.
+            if response.status_code != 206 and not is_media(response.status_code, content.head):
+                body = content.head + _read(response, MAX_REPLY)
+                _finish(call, self.settings, response.status_code, response.headers, body)
+            yield content
+
+
+class Content:
+    """A video's bytes as they come. ``offset`` is where they begin, ``total`` the whole size if it is said."""
+
+    def __init__(self, response: requests.Response, wanted_offset: int) -> None:
+        self._response = response
+        headers = response.headers
+        self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        etag = headers.get("etag", "")
+        self.validator = etag if etag.startswith('"') else None
+        self.offset, self.total = _extent(response.status_code, headers, wanted_offset)
+        self.head = _read(response, CHUNK)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes.
+
+        :raises ConnectionBrokenError: the connection broke or stalled, or ended before ``total``.
+        """
+        data = self.head
+        while data:
+            yield data
+            data = _read(self._response, CHUNK)
+
+    def interrupt(self) -> None:
+        """End a read that waits for bytes; safe to call from a signal handler."""
+        getattr(self._response.raw, "shutdown", self._response.raw.close)()
+
+
+def _extent(status: int, headers: Mapping[str, str], wanted_offset: int) -> tuple[int, int | None]:
+    """Read where an answer's bytes begin and how many there are in all."""
+    if status == 206:
+        unit, _, rest = headers.get("content-range", "").partition(" ")
+        span, _, total = rest.partition("/")
+        start = span.partition("-")[0]
+        if unit != "bytes" or not start.isdecimal() or int(start) != wanted_offset:
+            raise errors.ConnectionBrokenError("The gateway answered a range request with another range.")
+        return int(start), int(total) if total.isdecimal() else None
+    length = headers.get("content-length", "")
+    return 0, int(length) if length.isdecimal() else None
+
+
+def _read(response: requests.Response, size: int) -> bytes:
+    with _typed_errors():
+        data: bytes = response.raw.read(size)
+    return data
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Turn the HTTP libraries' errors into ours, by whether the request may have arrived."""
+    try:
+        yield
+    except requests.exceptions.ConnectTimeout as error:
+        raise errors.UnreachableError(f"No connection to the gateway within {CONNECT_TIMEOUT:g} s") from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if _never_arrived(error):
+            raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
+        raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from error
+
+
+def _never_arrived(error: BaseException) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    bad_certificate = isinstance(reason, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason)
+    return isinstance(reason, refused) or bad_certificate or isinstance(error, requests.exceptions.InvalidURL)
+
+
+def _root(error: BaseException) -> str:
+    """Say an error's innermost cause, without the request's URL around it."""
+    seen = error
+    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    return f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}"
+
+
+# ---------------------------------------------------------------------------------------------- async
+
+
+class AsyncClient:
+    """Sends calls on an aiohttp session of its own, which belongs to the event loop it is opened in."""
+
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None = None, patience: Patience | None = None) -> None:
+        self.settings = settings
+        self.patience = patience or Patience()
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        tls: ssl.SSLContext | None = None
+        if self.settings.base_url.startswith("https:"):
+            # Reading the CA bundle takes tens of milliseconds: not on the loop.
+            tls = self._tls or await asyncio.to_thread(_tls_context, self.settings)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
+            trust_env=self.settings.trust_env,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Content-Type",),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call[T], patience: Patience | None = None) -> T:
+        """Send a call; see :meth:`Client.send`."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._send_once(call)
+            except errors.WisdomGateError as error:
+                await asyncio.sleep(_after_error(call, error, attempt, patience or self.patience))
+
+    async def _send_once(self, call: Call[T]) -> T:
+        url, same_origin = f"{self.settings.base_url}{call.path}", True
+        data, content_type = _encode(call)
+        for _ in range(MAX_REDIRECTS):
+            headers = {**_headers(self.settings, same_origin=same_origin), **content_type}
+            status, got, body = await self._exchange(call, url, headers, data)
+            location = got.get("location")
+            if call.method != "GET" or not 300 <= status < 400 or not location:
+                return _finish(call, self.settings, status, got, body)
+            url, still = next_hop(url, location)
+            same_origin = same_origin and still
+        raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
+
+    async def _exchange(
+        self, call: Call[Any], url: str, headers: Mapping[str, str], data: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            raise RuntimeError("AsyncClient is used outside its `async with`.")
+        wait = call.timeout or self.settings.timeout
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT, wait), sock_read=wait)
+        proxy = self.settings.proxies.get(url.partition(":")[0])
+        try:
+            async with self._session.request(
+                call.method,
+                URL(url, encoded=True),
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                proxy=proxy,
+                allow_redirects=False,
+            ) as response:
+                return response.status, response.headers, await _read_reply(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from error
+
+
+async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or MAX_REPLY + 1) <= MAX_REPLY:
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REPLY:
+            break
+    return bytes(body)
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if isinstance(settings.verify, str):
+        context = ssl.create_default_context(cafile=settings.verify)
+    elif not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if settings.cert:
+        context.load_cert_chain(*([settings.cert] if isinstance(settings.cert, str) else settings.cert))
+    return context

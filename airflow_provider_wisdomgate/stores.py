@@ -1,0 +1,248 @@
+"""The few things asked of a store of files, for local folders and for object stores. The only module that writes.
+
+Whatever appears under a name appears there at once and whole. ``ObjectStoragePath.open("wb")`` in a ``with`` is
+never used: it publishes half a file when an exception passes through it, on local files, S3 and GCS alike.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Protocol
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_wisdomgate import exceptions as errors
+
+# Seconds in which whoever makes a part has not locked it yet.
+PART_IS_YOUNG = 1.0
+BLOCK = 16 * 1024**2
+# The keyword by which each fsspec filesystem takes the content type of an object it writes.
+CONTENT_TYPE_KEYWORDS = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}
+
+
+class Store(Protocol):
+    """The few things asked of a store. Names are the clip's own with a suffix; a missing file reads None."""
+
+    uri: str
+
+    def size(self) -> int | None: ...
+    def read(self, suffix: str) -> bytes | None: ...
+    def create(self, suffix: str, data: bytes) -> bool: ...
+    def write(self, suffix: str, data: bytes) -> None: ...
+    def delete(self, suffix: str) -> None: ...
+    def part(self) -> AbstractContextManager[IO[bytes]]: ...
+    def publish(self, part: IO[bytes], content_type: str) -> None: ...
+
+
+class LocalStore:
+    """Files. Everything appears by rename, so a reader never sees half of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.uri = f"file://{path}"
+        self._part_prefix = f".{path.name[:120]}."  # a file name ends at 255 bytes
+
+    def _beside(self, suffix: str) -> Path:
+        return self._path.with_name(self._path.name + suffix)
+
+    def size(self) -> int | None:
+        if self._path.is_dir():
+            raise errors.ConfigurationError(f"destination {self._path} is a folder.", next_step="Name a file in it.")
+        return self._path.stat().st_size if self._path.exists() else None
+
+    def read(self, suffix: str) -> bytes | None:
+        try:
+            return self._beside(suffix).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def create(self, suffix: str, data: bytes) -> bool:
+        with self._named_part(data) as part:
+            try:
+                os.link(part, self._beside(suffix))  # exclusive, and whole from the first moment
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+                return self._create_without_links(suffix, data)
+            _sync(self._path.parent)
+            return True
+
+    def _create_without_links(self, suffix: str, data: bytes) -> bool:
+        try:
+            with open(self._beside(suffix), "xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+        return True
+
+    def write(self, suffix: str, data: bytes) -> None:
+        with self._named_part(data) as part:
+            os.replace(part, self._beside(suffix))
+            _sync(self._path.parent)
+
+    def delete(self, suffix: str) -> None:
+        self._beside(suffix).unlink(missing_ok=True)
+
+    @contextmanager
+    def _named_part(self, data: bytes) -> Iterator[Path]:
+        with self.part() as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            yield Path(file.name)
+
+    @contextmanager
+    def part(self) -> Iterator[IO[bytes]]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        path = self._path.with_name(f"{self._part_prefix}{uuid.uuid4().hex}.part")
+        with open(path, "xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                yield file
+            finally:
+                path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the parts of killed tries. A part whose lock is held is being written by a live one."""
+        prefix, suffix = self._part_prefix, ".part"
+        for path in self._path.parent.iterdir():
+            if path.name.startswith(prefix) and path.name.endswith(suffix) and len(path.name) == len(prefix) + 37:
+                _remove_unless_locked(path)
+
+    def publish(self, part: IO[bytes], content_type: str) -> None:
+        part.flush()
+        os.fsync(part.fileno())
+        os.replace(part.name, self._path)
+        _sync(self._path.parent)
+
+
+def _remove_unless_locked(path: Path) -> None:
+    try:
+        with open(path, "rb") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime < PART_IS_YOUNG:
+                return
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except (FileNotFoundError, BlockingIOError):
+        pass
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class ObjectStore:
+    """Any fsspec filesystem that Airflow knows, through ObjectStoragePath."""
+
+    def __init__(self, uri: str) -> None:
+        from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+        self.uri = uri
+        path = ObjectStoragePath(uri)
+        self._fs, self._path, self._protocol = path.fs, path.path, path.protocol
+
+    def size(self) -> int | None:
+        self._fs.invalidate_cache()
+        try:
+            info = self._fs.info(self._path)
+        except FileNotFoundError:
+            return None
+        if info["type"] == "directory":
+            raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
+        return int(info["size"])
+
+    def read(self, suffix: str) -> bytes | None:
+        try:
+            data: bytes = self._fs.cat_file(self._path + suffix)
+        except FileNotFoundError:
+            return None
+        return data
+
+    def create(self, suffix: str, data: bytes) -> bool:
+        try:
+            self._fs.pipe_file(self._path + suffix, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def write(self, suffix: str, data: bytes) -> None:
+        self._fs.pipe_file(self._path + suffix, data)
+
+    def delete(self, suffix: str) -> None:
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(self._path + suffix)
+
+    def part(self) -> AbstractContextManager[IO[bytes]]:
+        # Nameless: the kernel frees it even when the worker is killed.
+        return tempfile.TemporaryFile(prefix="wisdomgate-")
+
+    def publish(self, part: IO[bytes], content_type: str) -> None:
+        part.seek(0)
+        keyword = CONTENT_TYPE_KEYWORDS.get(self._protocol)
+        options = {keyword: content_type} if keyword else {}
+        target = self._fs.open(self._path, "wb", block_size=BLOCK, **options)
+        try:
+            shutil.copyfileobj(part, target, BLOCK)
+        except BaseException:
+            # close() would publish what is there so far
+            if hasattr(target, "discard"):
+                target.discard()
+            target.closed = True
+            raise
+        target.close()
+
+
+def open_store(uri: str) -> Store:
+    """Open the store that a URI or an absolute path names.
+
+    :raises ConfigurationError: there is none for its scheme.
+    """
+    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    if scheme in ("", "file", "local"):
+        path = unquote(urlsplit(uri).path) if scheme else uri
+        if not path.startswith("/"):
+            raise errors.ConfigurationError(
+                f"destination {uri!r} is no absolute path.", next_step="Use file:///folder/name.mp4."
+            )
+        return LocalStore(Path(path))
+    try:
+        return ObjectStore(uri)
+    except (ValueError, ImportError) as error:
+        extra = EXTRAS.get(scheme)
+        raise errors.ConfigurationError(
+            f"destination {uri!r}: Airflow has no filesystem for {scheme}:// ({error})",
+            next_step=f"pip install 'airflow-provider-wisdomgate[{extra}]'"
+            if extra
+            else "Install the provider package that brings it, or use a path, s3://, gs:// or abfs://.",
+        ) from error
+
+
+@contextmanager
+def storage_errors(uri: str) -> Iterator[None]:
+    """Name a store's own errors; whether a retry may help, only a retry tells."""
+    try:
+        yield
+    except errors.WisdomGateError:
+        raise
+    except Exception as error:  # botocore, gcsfs and adlfs share no base class
+        raise errors.StorageError(
+            f"The storage at {uri} refused: {type(error).__name__}: {error}",
+            next_step="Check that the path exists, its connection, and the rights to read and write there.",
+        ) from error
