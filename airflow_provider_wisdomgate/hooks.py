@@ -1,0 +1,271 @@
+"""The connection, and one thin method per call."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import requests
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
+from airflow.providers.http.hooks.http import HttpHook
+
+from airflow_provider_wisdomgate import (
+    DEFAULT_BASE_URL,
+    FORM_EXTRAS,
+    FORM_HIDDEN,
+    FORM_LABELS,
+    FORM_PLACEHOLDERS,
+    protocol,
+)
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.client import OWN_EXTRAS, Client, Content, Settings
+from airflow_provider_wisdomgate.keeping import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
+from airflow_provider_wisdomgate.ledger import IfExists, Wanted
+from airflow_provider_wisdomgate.replies import Video, failure_of
+from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, interruptible_sleep, read_reference, resolve
+from airflow_provider_wisdomgate.waiting import ONCE, Again, End, Patience, Wait, after_look, news
+
+DEFAULT_CONN_ID = "wisdomgate_default"
+TEST_TIMEOUT = 5.0
+ID_REMEDY = "Give the id that a create returned."
+
+
+class WisdomGateHook(HttpHook):
+    """Talks to a gateway that serves ``/v1/videos``.
+
+    :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
+        ``storage_path``, ``requests_per_minute``, ``timeout`` (seconds without a byte), and what an HTTP
+        connection understands (proxies, verify, cert, custom headers).
+
+    Every method raises the typed errors of :mod:`airflow_provider_wisdomgate.exceptions`.
+    """
+
+    conn_name_attr = "wisdomgate_conn_id"
+    default_conn_name = DEFAULT_CONN_ID
+    conn_type = "wisdomgate"
+    hook_name = "WisdomGate"
+    default_host = DEFAULT_BASE_URL
+    patience = Patience()
+
+    def __init__(self, wisdomgate_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
+        self.wisdomgate_conn_id = wisdomgate_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Tell Airflow before 3.2 what the connection form shows."""
+        return {
+            "hidden_fields": list(FORM_HIDDEN),
+            "relabeling": dict(FORM_LABELS),
+            "placeholders": dict(FORM_PLACEHOLDERS),
+        }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Tell Airflow before 3.2 which fields the connection form adds."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import FloatField, IntegerField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"string": StringField, "integer": IntegerField, "number": FloatField}
+        return {
+            name: kinds[field["type"]](
+                field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]
+            )
+            for name, field in FORM_EXTRAS.items()
+        }
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the connection says. Reading it sends nothing.
+
+        :raises ConfigurationError: there is no such connection, or it has no key.
+        """
+        with _missing_connection(self.wisdomgate_conn_id):
+            connection = self.get_connection(self.wisdomgate_conn_id)
+        return _settings(self.wisdomgate_conn_id, connection, connection.extra_dejson)
+
+    def get_conn(
+        self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
+    ) -> requests.Session:
+        """Return the session that :class:`HttpHook` configures, with bearer auth and without our extras as headers."""
+        settings = self.settings
+        session: requests.Session = super().get_conn(headers, extra_options)
+        for name in OWN_EXTRAS:
+            session.headers.pop(name, None)
+        session.headers["Authorization"] = f"Bearer {settings.api_key}"
+        session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key
+        self.base_url = settings.base_url
+        return session
+
+    @cached_property
+    def client(self) -> Client:
+        """The sync client of this hook's connection."""
+        return Client(self.get_conn(), self.settings, self.patience)
+
+    def create_video(self, model: str, prompt: str, **fields: Any) -> Video:
+        """Ask for a video. Costs money, so it is never sent again when it may have arrived.
+
+        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image) and whatever else
+            the model takes; passed through.
+        :raises LostCreateError: it may have arrived, its answer did not.
+        """
+        return self.client.send(self.create_call(model, prompt, fields))
+
+    def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> protocol.Call[Video]:
+        """Check a create's arguments and make its call. Sends nothing."""
+        options = dict(fields)
+        reference = options.pop("input_reference", None)
+        protocol.check_request(model, prompt, options)
+        part = None
+        if reference is not None:
+            uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
+            part = read_reference(protocol.check_name("input_reference", uri, "Give a path or a URI."))
+        return protocol.create_video(model, prompt, options, part)
+
+    def get_video(self, video_id: str) -> Video:
+        """Look at a video once."""
+        return self.client.send(protocol.get_video(protocol.check_name("video_id", video_id, ID_REMEDY)))
+
+    def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = go_on) -> End:
+        """Wait in this process until a video's wait is over, however it ends.
+
+        :param check: called while waiting; raises to stop.
+        """
+        while isinstance(step := self.look(video_id, wait), Again):
+            wait = step.wait
+            interruptible_sleep(step.delay, check)
+        return step
+
+    def look(self, video_id: str, wait: Wait) -> Again | End:
+        """Look at a video once and decide what follows."""
+        call = protocol.get_video(protocol.check_name("video_id", video_id, ID_REMEDY))
+        seen: Video | errors.WisdomGateError
+        try:
+            seen = self.client.send(call, ONCE)
+        except errors.WisdomGateError as error:
+            seen = error
+        if line := news(wait, seen):
+            self.log.log(*line)
+        return after_look(wait, seen, time.time(), random.random())
+
+    def list_videos(self) -> list[Video]:
+        """List the videos, where the gateway can (WisdomGate does not document it)."""
+        return self.client.send(protocol.list_videos())
+
+    def remix_video(self, video_id: str, prompt: str) -> Video:
+        """Ask for another version of a video. Costs like a create."""
+        protocol.check_name("video_id", video_id, ID_REMEDY)
+        protocol.check_name("prompt", prompt, "Give the text that describes the change.")
+        return self.client.send(protocol.remix_video(video_id, prompt))
+
+    def delete_video(self, video_id: str) -> None:
+        """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
+        self.client.send(protocol.delete_video(protocol.check_name("video_id", video_id, ID_REMEDY)))
+
+    def get_balance(self) -> dict[str, Any]:
+        """Return the account's balance as the gateway words it. Free."""
+        return self.client.send(protocol.get_balance())
+
+    def download_video(
+        self,
+        video_id: str,
+        destination: str | None = None,
+        *,
+        if_exists: IfExists = "skip",
+        max_bytes: int = MAX_BYTES,
+        made_by: Mapping[str, Any] | None = None,
+        check: Callable[[], None] = go_on,
+    ) -> StoredVideo:
+        """Stream a finished video's content to storage, whole or not at all.
+
+        :param destination: URI or path; relative ones go below the storage path.
+        :param if_exists: ``skip`` succeeds without a request when this video is there already, ``replace``
+            fetches it anew, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
+        :param made_by: recorded in the manifest: which task stored it.
+        :param check: called between chunks; raises to stop.
+        """
+        protocol.check_name("video_id", video_id, ID_REMEDY)
+        target = Target(resolve(destination, self.storage_path))
+        wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
+        keeper = Keeper(target, wanted, if_exists, max_bytes=max_bytes, check=check)
+        return keep_existing(keeper, self.open_content)
+
+    @property
+    def storage_path(self) -> str | None:
+        """Where relative destinations go: the connection's ``storage_path``, else ``[wisdomgate] storage_path``."""
+        return self.settings.storage_path or conf.get("wisdomgate", "storage_path", fallback=None) or None
+
+    @contextmanager
+    def open_content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
+        """Open a video's content once; see :meth:`client.Client.content`.
+
+        A 404 means three things, and the video's status tells them apart: not there yet, expired, never existed.
+        """
+        with ExitStack() as stack:
+            try:
+                content = stack.enter_context(self.client.content(video_id, offset, validator))
+            except errors.VideoNotFoundError as error:
+                raise self._why_not_found(video_id, error) from error
+            yield content
+
+    def _why_not_found(self, video_id: str, error: errors.VideoNotFoundError) -> errors.GatewayError:
+        video = self.get_video(video_id)
+        facts = {**error.facts, "expires_at": video.expires_at}
+        if video.is_expired(time.time()):
+            return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
+        if video.is_failed:
+            return failure_of(video, may_recreate=False)
+        if video.is_done:
+            facts["code"] = CONTENT_MISSING
+        return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for the balance, or the models where there is none: free, one to two short requests."""
+        try:
+            settings = self.settings
+            try:
+                balance = self.client.send(replace(protocol.get_balance(), timeout=TEST_TIMEOUT), ONCE)
+                amount = balance.get("available_balance")
+                return True, f"The key works at {settings.base_url}" + (
+                    "." if amount is None else f"; available balance: {amount}."
+                )
+            except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError):
+                self.client.send(replace(protocol.list_models(), timeout=TEST_TIMEOUT), ONCE)
+                return True, f"The key works at {settings.base_url} (this gateway tells no balance)."
+        except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError) as error:
+            return False, (
+                f"{settings.base_url} answers (HTTP {error.status}), but not as a video gateway: check the path in "
+                f"the Base URL. A good one is {DEFAULT_BASE_URL}."
+            )
+        except errors.WisdomGateError as error:
+            return False, str(error)
+
+
+@contextmanager
+def _missing_connection(conn_id: str) -> Iterator[None]:
+    try:
+        yield
+    except AirflowNotFoundException as error:
+        raise errors.ConfigurationError(
+            f"There is no connection {conn_id!r}.",
+            next_step=f"Add it in Admin > Connections, or: airflow connections add {conn_id} --conn-type wisdomgate "
+            f"--conn-host {DEFAULT_BASE_URL} --conn-password '<key>'.",
+        ) from error
+
+
+def _settings(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Settings:
+    return Settings.of(conn_id, connection.host, connection.port, connection.password, extra)
+
+
+async def async_settings(conn_id: str) -> Settings:
+    """Read a connection without blocking the event loop; see :attr:`WisdomGateHook.settings`."""
+    with _missing_connection(conn_id):
+        connection = await get_async_connection(conn_id, hook=WisdomGateHook)
+    return _settings(conn_id, connection, await get_async_extra_dejson(connection))

@@ -1,0 +1,336 @@
+"""Create, download, or both with the wait between them. Thin: what happens is decided in ledger and waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, WisdomGateHook
+from airflow_provider_wisdomgate.keeping import Keeper, StoredVideo
+from airflow_provider_wisdomgate.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
+from airflow_provider_wisdomgate.protocol import Call, Part, check_name
+from airflow_provider_wisdomgate.replies import Video
+from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, resolve
+from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
+from airflow_provider_wisdomgate.waiting import Again, Wait, result_of, video_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class WisdomGateBaseOperator(BaseOperator):
+    """What the three operators share: the connection, and an ear for being killed."""
+
+    def __init__(self, *, wisdomgate_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wisdomgate_conn_id = wisdomgate_conn_id
+        self._killed = False
+
+    @cached_property
+    def hook(self) -> WisdomGateHook:
+        """The hook of this operator's connection."""
+        return WisdomGateHook(self.wisdomgate_conn_id)
+
+    def on_kill(self) -> None:
+        """Stop what is under way at the next chance; a video that was asked for goes on at the gateway."""
+        self._killed = True
+
+    def _check(self) -> None:
+        if self._killed:
+            raise errors.StoppedError("The task was asked to stop.")
+
+
+class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
+    """Asks for a video and returns its id. Costs money, so nothing is ever sent twice that may have arrived.
+
+    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not.
+
+    :param model: a model that the gateway serves. (templated)
+    :param prompt: the text that describes the video. (templated)
+    :param seconds: length of the clip, a whole number. (templated)
+    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
+    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
+    :param fields: whatever else the model takes, passed through. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "model",
+        "prompt",
+        "seconds",
+        "size",
+        "input_reference",
+        "fields",
+        "wisdomgate_conn_id",
+    )
+    ui_color = "#f7e3d9"
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        seconds: int | str | None = None,
+        size: str | None = None,
+        input_reference: Any = None,
+        fields: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.prompt = prompt
+        self.seconds = seconds
+        self.size = size
+        self.input_reference = input_reference
+        self.fields = fields
+
+    def execute(self, context: Context) -> str:
+        """Return the video's id."""
+        video = self.hook.client.send(self._call())
+        self.log.info("Video %s is %s", video.id, video.status)
+        return video.id
+
+    def _call(self) -> Call[Video]:
+        return self.hook.create_call(self.model, self.prompt, self._options())
+
+    def _options(self) -> dict[str, Any]:
+        if not isinstance(fields := self.fields or {}, Mapping):
+            raise errors.ConfigurationError(f"fields must be a dict, not {fields!r}.")
+        own = {"seconds": self.seconds, "size": self.size, "input_reference": self.input_reference}
+        own = {name: value for name, value in own.items() if value is not None}
+        if clash := own.keys() & fields.keys():
+            raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
+        return {**fields, **own}
+
+
+class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
+    """Streams a finished video's content to storage, whole or not at all; returns the manifest as a plain dict.
+
+    :param video_id: the video. (templated)
+    :param destination: URI or path; relative ones go below the storage path. Left out:
+        ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
+    :param if_exists: ``skip`` succeeds without a request when this very video is there, ``replace`` fetches it
+        anew, ``fail`` fails. (templated)
+    :param max_bytes: give up on content larger than this.
+    """
+
+    template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")
+    ui_color = "#ddf0dc"
+
+    def __init__(
+        self,
+        *,
+        video_id: str,
+        destination: str | None = None,
+        if_exists: IfExists = "skip",
+        max_bytes: int = MAX_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.video_id = video_id
+        self.destination = destination
+        self.if_exists = if_exists
+        self.max_bytes = max_bytes
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the manifest."""
+        _check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
+        check_name("video_id", self.video_id, "Give the id that a create returned.")
+        stored = self.hook.download_video(
+            self.video_id,
+            destination_of(self.destination, context),
+            if_exists=self.if_exists,
+            max_bytes=self.max_bytes,
+            made_by=made_by(context, self.retries),
+            check=self._check,
+        )
+        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
+        return stored.as_dict()
+
+
+class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
+    """Asks for a video, waits for it and stores it: one task that can be killed, retried and cleared at any time.
+
+    The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
+    again. Returns the manifest as a plain dict. Takes the arguments of
+    :class:`WisdomGateCreateVideoOperator`, and:
+
+    :param destination: as for :class:`WisdomGateDownloadVideoOperator`. (templated)
+    :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
+        ``replace`` makes a new one in its place; ``fail`` fails. (templated)
+    :param timeout: seconds that one try waits for the video.
+    :param poll_interval: seconds between looks.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
+        ``fail``, or ``create`` another one.
+    :param record_prompt: write the prompt into the manifest; its hash is there either way.
+    :param max_bytes: give up on content larger than this.
+    """
+
+    template_fields: Sequence[str] = (
+        *WisdomGateCreateVideoOperator.template_fields,
+        "destination",
+        "if_exists",
+        "on_lost_create",
+    )
+    ui_color = "#d9d7f2"
+
+    def __init__(
+        self,
+        *,
+        destination: str | None = None,
+        if_exists: IfExists = "skip",
+        timeout: float = 3600.0,
+        poll_interval: float = 15.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        on_lost_create: OnLostCreate = "fail",
+        record_prompt: bool = True,
+        max_bytes: int = MAX_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.if_exists = if_exists
+        self.timeout = timeout
+        self.poll_interval = poll_interval
+        self.deferrable = deferrable
+        self.on_lost_create = on_lost_create
+        self.record_prompt = record_prompt
+        self.max_bytes = max_bytes
+
+    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the clip, not only its id
+        """Return the manifest of the stored clip, or defer until the video is finished."""
+        keeper, call = self._prepare(context)
+        step, manifest = keeper.begin()
+        if isinstance(step, Done):
+            return self._finish(step.found)
+        wait = Wait(self._deadline(context), self.poll_interval)
+        if isinstance(step, Claim):
+            manifest, video = keeper.create(manifest, step.takes, lambda: self.hook.client.send(call))
+            self.log.info("Video %s is %s; its record is %s.json", video.id, video.status, manifest.uri)
+            next_look: Any = Again(wait, 0.0)
+        else:
+            self.log.info("Going on with video %s, created before", manifest.video_id)
+            next_look = self.hook.look(str(manifest.video_id), wait)
+        if isinstance(next_look, Again) and self.deferrable:
+            self._defer(manifest, wait)
+        with keeper.recording_failures(manifest):
+            if isinstance(next_look, Again):
+                next_look = self.hook.wait_for_video(str(manifest.video_id), wait, self._check)
+            video = result_of(next_look, may_recreate=True)
+            return self._finish(keeper.land(manifest, video, self.hook.open_content))
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None = None, destination: str | None = None
+    ) -> dict[str, Any]:
+        """Store the video of the trigger's event, or raise the error of its end.
+
+        :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is resolved again.
+        """
+        keeper, _ = self._prepare(context, destination)
+        manifest = keeper.target.read()
+        if manifest is None or manifest.video_id != (event or {}).get("video_id"):
+            raise errors.DestinationTakenError(
+                f"The record of this task's video at {keeper.target.uri}.json is gone or another's",
+                video_id=(event or {}).get("video_id"),
+                next_step="WisdomGateDownloadVideoOperator stores the video under another name.",
+            )
+        with keeper.recording_failures(manifest):
+            video = video_of(event, may_recreate=True)
+            return self._finish(keeper.land(manifest, video, self.hook.open_content))
+
+    def _prepare(self, context: Context, destination: str | None = None) -> tuple[Keeper, Call[Video]]:
+        """Check everything that can be checked before money is spent."""
+        _check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
+        _check_choice("on_lost_create", self.on_lost_create, ("fail", "create"))
+        for name in ("timeout", "poll_interval"):
+            if not isinstance(value := getattr(self, name), int | float) or not value > 0:
+                raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
+        call = self._call()
+        uri = destination or resolve(destination_of(self.destination, context), self.hook.storage_path)
+        wanted = self._wanted(call, made_by(context, self.retries))
+        keeper = Keeper(Target(uri), wanted, self.if_exists, self.on_lost_create, self.max_bytes, self._check)
+        return keeper, call
+
+    def _wanted(self, call: Call[Video], task: Mapping[str, Any]) -> Wanted:
+        options = self._options()
+        options.pop("input_reference", None)
+        prompt_hash = hashlib.sha256(self.prompt.encode()).hexdigest()
+        request: dict[str, Any] = {
+            "base_url": self.hook.settings.base_url,
+            "model": self.model,
+            "prompt_sha256": prompt_hash,
+        }
+        request["fields"] = {name: str(v) if name == "seconds" else v for name, v in sorted(options.items())}
+        if isinstance(part := (call.form or {}).get("input_reference"), Part):
+            request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
+        record = {**request, "prompt": self.prompt} if self.record_prompt else request
+        return Wanted(record, fingerprint(request), made_by=task)
+
+    def _defer(self, manifest: Manifest, wait: Wait) -> None:
+        self.defer(
+            trigger=WisdomGateVideoTrigger(
+                str(manifest.video_id), self.wisdomgate_conn_id, self.poll_interval, wait.deadline
+            ),
+            method_name="execute_complete",
+            kwargs={"destination": manifest.uri},
+            timeout=timedelta(seconds=max(wait.deadline - time.time(), 0.0)) + BACKSTOP,
+        )
+
+    def _deadline(self, context: Context) -> float:
+        """Return when this try gives up: Airflow does not enforce ``execution_timeout`` while a task is deferred."""
+        deadline = time.time() + self.timeout
+        started = getattr(context.get("ti"), "start_date", None)
+        if self.execution_timeout and started:
+            deadline = min(deadline, started.timestamp() + self.execution_timeout.total_seconds())
+        return deadline
+
+    def _finish(self, stored: StoredVideo) -> dict[str, Any]:
+        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
+        return stored.as_dict()
+
+
+def destination_of(destination: str | None, context: Context) -> str:
+    """Return the given destination, or the one that a task instance has by default.
+
+    Never ``ds``, which manual and asset-triggered runs lack; never ``try_number``, so that a retry finds what the
+    first try made.
+    """
+    if destination is not None:
+        return destination
+    ti = context["ti"]
+    index = getattr(ti, "map_index", -1)
+    name = ti.task_id if index is None or index < 0 else f"{ti.task_id}-{index}"
+    return "/".join(_safe(part) for part in (ti.dag_id, ti.run_id, name)) + ".mp4"
+
+
+def _safe(part: str) -> str:
+    safe = UNSAFE.sub("_", part)
+    return safe if safe.strip(".") else "_" * len(safe)
+
+
+def made_by(context: Context, retries: int | None) -> dict[str, Any]:
+    """Name the task instance that acts. ``round`` changes with a clear, and stays over automatic retries."""
+    ti = context.get("ti")
+    if ti is None:
+        return {}
+    tries = getattr(ti, "max_tries", None)
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return {
+        **{name: getattr(ti, name, None) for name in names},
+        "round": tries - (retries or 0) if isinstance(tries, int) else None,
+    }
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise errors.ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")

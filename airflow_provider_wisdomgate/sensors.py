@@ -1,0 +1,120 @@
+"""Waits for a video in a task: poke, reschedule or deferrable, all on the same decisions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.exceptions import TaskDeferralTimeout
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, WisdomGateHook
+from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
+from airflow_provider_wisdomgate.waiting import End, Wait, result_of, video_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class WisdomGateVideoSensor(BaseSensorOperator):
+    """Succeeds when a video is finished, and returns it as a plain dict (without its prompt).
+
+    :param video_id: the video to wait for. (templated)
+    :param wisdomgate_conn_id: the connection it was created with. (templated)
+    :param poke_interval: seconds between looks, in every mode.
+    :param timeout: seconds until the sensor gives up with ``AirflowSensorTimeout``; the video goes on.
+    :param deferrable: wait in the triggerer, without a worker slot.
+
+    A failed video ends the sensor at once, without retries; with ``soft_fail`` or ``never_fail`` every end but
+    a finished video skips the task, in every mode. In reschedule mode nothing counts the misses in a row from
+    one look to the next: only ``timeout`` ends a wait there that a broken gateway holds up.
+    """
+
+    template_fields: Sequence[str] = ("video_id", "wisdomgate_conn_id")
+    ui_color = "#d9e8f7"
+
+    def __init__(
+        self,
+        *,
+        video_id: str,
+        wisdomgate_conn_id: str = DEFAULT_CONN_ID,
+        poke_interval: float | timedelta = 15.0,
+        timeout: float | timedelta = 3600.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, **kwargs)
+        self.video_id = video_id
+        self.wisdomgate_conn_id = wisdomgate_conn_id
+        self.deferrable = deferrable
+        # BaseSensorOperator holds the deadline in poke and reschedule mode, after each look.
+        self._wait = Wait(deadline=float("inf"), poll_interval=self.poke_interval)
+        self._not_before = 0.0
+
+    @cached_property
+    def hook(self) -> WisdomGateHook:
+        """The hook of this sensor's connection."""
+        return WisdomGateHook(self.wisdomgate_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Return the finished video, or defer until the wait is over."""
+        if not self.deferrable:
+            return super().execute(context)
+        deadline = time.time() + self.timeout
+        step = self.hook.look(self.video_id, Wait(deadline, self.poke_interval))
+        if isinstance(step, End):
+            return self._result(step)
+        self.defer(
+            trigger=WisdomGateVideoTrigger(self.video_id, self.wisdomgate_conn_id, self.poke_interval, deadline),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout) + BACKSTOP,
+        )
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look once."""
+        if time.time() < self._not_before:
+            return False  # the gateway asked for a longer pause than poke_interval
+        step = self.hook.look(self.video_id, self._wait)
+        if isinstance(step, End):
+            return PokeReturnValue(is_done=True, xcom_value=self._result(step))
+        self._wait = step.wait
+        if step.delay > 1.5 * self.poke_interval:
+            self._not_before = time.time() + step.delay
+        return False
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the finished video of the trigger's event, or raise the error of its end."""
+        try:
+            return video_of(event, may_recreate=False).as_dict()
+        except errors.WisdomGateError as error:
+            self._fail(error)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Give the backstop timeout the name that a sensor's timeout has; Airflow 2 does not."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            raise AirflowSensorTimeout(*error.args) from error
+
+    def _result(self, end: End) -> dict[str, Any]:
+        try:
+            return result_of(end, may_recreate=False).as_dict()
+        except errors.WisdomGateError as error:
+            self._fail(error)
+
+    def _fail(self, error: errors.WisdomGateError) -> NoReturn:
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(f"Skipping, since soft_fail or never_fail is set: {error}") from error
+        if isinstance(error, errors.WaitTimeoutError):
+            raise AirflowSensorTimeout(str(error)) from error
+        raise error

@@ -1,0 +1,87 @@
+"""Waits for a video in the triggerer: looks, decides, sleeps, and yields one event."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.client import AsyncClient
+from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, async_settings
+from airflow_provider_wisdomgate.protocol import get_video
+from airflow_provider_wisdomgate.replies import Video
+from airflow_provider_wisdomgate.waiting import ONCE, End, Wait, after_look, event_of, news
+
+# How much later than the deadline Airflow itself ends a deferral, should no trigger run at all.
+BACKSTOP = timedelta(minutes=5)
+
+
+class WisdomGateVideoTrigger(BaseTrigger):
+    """Fires once, when the wait for a video is over, however it ended.
+
+    Its arguments are all there is to it: a restarted triggerer goes on from them.
+
+    :param video_id: the video to wait for.
+    :param wisdomgate_conn_id: the connection it was created with.
+    :param poll_interval: seconds between looks.
+    :param deadline: when to give up, in epoch seconds.
+    """
+
+    def __init__(
+        self,
+        video_id: str,
+        wisdomgate_conn_id: str = DEFAULT_CONN_ID,
+        poll_interval: float = 15.0,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.video_id = video_id
+        self.wisdomgate_conn_id = wisdomgate_conn_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline if deadline is not None else time.time() + 3600.0
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what makes this trigger again: ids and numbers, no key and no prompt."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "video_id": self.video_id,
+                "wisdomgate_conn_id": self.wisdomgate_conn_id,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event, see :func:`waiting.event_of`."""
+        try:
+            end = await self._wait()
+        except errors.WisdomGateError as error:
+            end = End("refused", error=error)
+        except Exception as error:  # else the task would only learn "Trigger failure"
+            self.log.exception("Waiting for video %s failed", self.video_id)
+            end = End("refused", error=errors.WisdomGateError(f"The trigger failed: {error!r}", video_id=self.video_id))
+        yield TriggerEvent(event_of(self.video_id, end))  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> End:
+        wait = Wait(deadline=self.deadline, poll_interval=self.poll_interval)
+        async with AsyncClient(await async_settings(self.wisdomgate_conn_id)) as client:
+            while True:
+                seen: Video | errors.WisdomGateError
+                try:
+                    seen = await client.send(get_video(self.video_id), ONCE)
+                except errors.WisdomGateError as error:
+                    seen = error
+                step = after_look(wait, seen, time.time(), random.random())
+                if line := news(wait, seen):
+                    self.log.log(*line)
+                if isinstance(step, End):
+                    return step
+                wait = step.wait
+                await asyncio.sleep(step.delay)
