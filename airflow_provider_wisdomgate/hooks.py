@@ -56,6 +56,7 @@ class WisdomGateHook(HttpHook):
     def __init__(self, wisdomgate_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
+        self._content: Content | None = None
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -213,7 +214,11 @@ class WisdomGateHook(HttpHook):
                 content = stack.enter_context(self.client.content(video_id, offset, validator))
             except errors.VideoNotFoundError as error:
                 raise self._why_not_found(video_id, error) from error
-            yield content
+            self._content = content
+            try:
+                yield content
+            finally:
+                self._content = None
 
     def _why_not_found(self, video_id: str, error: errors.VideoNotFoundError) -> errors.GatewayError:
         video = self.get_video(video_id)
@@ -225,6 +230,11 @@ class WisdomGateHook(HttpHook):
         if video.is_done:
             facts["code"] = CONTENT_MISSING
         return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)
+
+    def interrupt(self) -> None:
+        """End a read of content that waits for bytes; safe to call from a signal handler."""
+        if self._content is not None:
+            self._content.interrupt()
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the balance, or the models where there is none: free, one to two short requests."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, WisdomGateHook
 from airflow_provider_wisdomgate.keeping import Keeper, StoredVideo
 from airflow_provider_wisdomgate.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
+from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
 from airflow_provider_wisdomgate.protocol import Call, Part, check_name
 from airflow_provider_wisdomgate.replies import Video
 from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, resolve
@@ -31,10 +34,14 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 class WisdomGateBaseOperator(BaseOperator):
     """What the three operators share: the connection, and an ear for being killed."""
 
+    delete_on_kill = False
+
     def __init__(self, *, wisdomgate_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self._killed = False
+        self._video_id: str | None = None  # for words on being killed only: a resumed task is a new object
+        self._stored: StoredVideo | None = None
 
     @cached_property
     def hook(self) -> WisdomGateHook:
@@ -44,10 +51,23 @@ class WisdomGateBaseOperator(BaseOperator):
     def on_kill(self) -> None:
         """Stop what is under way at the next chance; a video that was asked for goes on at the gateway."""
         self._killed = True
+        self.hook.interrupt()
+        if self._video_id and not self.delete_on_kill:
+            self.log.info("Video %s goes on at the gateway; a re-run of this task picks it up", self._video_id)
 
     def _check(self) -> None:
         if self._killed:
             raise errors.StoppedError("The task was asked to stop.")
+
+    def _finish(self, context: Context, stored: StoredVideo) -> dict[str, Any]:
+        self._stored = stored
+        announce(context, self.outlets, self.hook, stored)
+        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
+        return stored.as_dict()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the stored clip as OpenLineage's output dataset."""
+        return openlineage_facets(self._stored)
 
 
 class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
@@ -153,8 +173,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
             made_by=made_by(context, self.retries),
             check=self._check,
         )
-        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
-        return stored.as_dict()
+        return self._finish(context, stored)
 
 
 class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
@@ -172,6 +191,8 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
     :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
         ``fail``, or ``create`` another one.
+    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
+        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
     :param record_prompt: write the prompt into the manifest; its hash is there either way.
     :param max_bytes: give up on content larger than this.
     """
@@ -194,12 +215,14 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_lost_create: OnLostCreate = "fail",
         record_prompt: bool = True,
+        delete_on_kill: bool = False,
         max_bytes: int = MAX_BYTES,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.destination = destination
         self.if_exists = if_exists
+        self.delete_on_kill = delete_on_kill
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -212,22 +235,21 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         keeper, call = self._prepare(context)
         step, manifest = keeper.begin()
         if isinstance(step, Done):
-            return self._finish(step.found)
+            return self._finish(context, step.found)
         wait = Wait(self._deadline(context), self.poll_interval)
         if isinstance(step, Claim):
             manifest, video = keeper.create(manifest, step.takes, lambda: self.hook.client.send(call))
             self.log.info("Video %s is %s; its record is %s.json", video.id, video.status, manifest.uri)
-            next_look: Any = Again(wait, 0.0)
         else:
             self.log.info("Going on with video %s, created before", manifest.video_id)
-            next_look = self.hook.look(str(manifest.video_id), wait)
-        if isinstance(next_look, Again) and self.deferrable:
-            self._defer(manifest, wait)
-        with keeper.recording_failures(manifest):
-            if isinstance(next_look, Again):
-                next_look = self.hook.wait_for_video(str(manifest.video_id), wait, self._check)
-            video = result_of(next_look, may_recreate=True)
-            return self._finish(keeper.land(manifest, video, self.hook.open_content))
+        with self._accounting_for(keeper, manifest) as video_id:
+            # A video that was just asked for cannot be ready; one from an earlier try may be.
+            look = Again(wait, 0.0) if isinstance(step, Claim) else self.hook.look(video_id, wait)
+            if isinstance(look, Again) and self.deferrable:
+                self._defer(video_id, manifest.uri, wait)
+            end = self.hook.wait_for_video(video_id, wait, self._check) if isinstance(look, Again) else look
+            video = result_of(end, may_recreate=True)
+            return self._finish(context, keeper.land(manifest, video, self.hook.open_content))
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, destination: str | None = None
@@ -236,30 +258,59 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
 
         :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is resolved again.
         """
-        keeper, _ = self._prepare(context, destination)
-        manifest = keeper.target.read()
-        if manifest is None or manifest.video_id != (event or {}).get("video_id"):
+        target = Target(destination or self._destination(context))
+        keeper = Keeper(target, Wanted({}), max_bytes=self.max_bytes, check=self._check)
+        manifest, told = target.read(), (event or {}).get("video_id")
+        if manifest is None or (told and manifest.video_id != told):
             raise errors.DestinationTakenError(
-                f"The record of this task's video at {keeper.target.uri}.json is gone or another's",
-                video_id=(event or {}).get("video_id"),
+                f"The record of this task's video at {target.uri}.json is gone or another's",
+                video_id=told,
                 next_step="WisdomGateDownloadVideoOperator stores the video under another name.",
             )
-        with keeper.recording_failures(manifest):
+        with self._accounting_for(keeper, manifest):
             video = video_of(event, may_recreate=True)
-            return self._finish(keeper.land(manifest, video, self.hook.open_content))
+            return self._finish(context, keeper.land(manifest, video, self.hook.open_content))
 
-    def _prepare(self, context: Context, destination: str | None = None) -> tuple[Keeper, Call[Video]]:
+    def _prepare(self, context: Context) -> tuple[Keeper, Call[Video]]:
         """Check everything that can be checked before money is spent."""
         _check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         _check_choice("on_lost_create", self.on_lost_create, ("fail", "create"))
         for name in ("timeout", "poll_interval"):
             if not isinstance(value := getattr(self, name), int | float) or not value > 0:
                 raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
-        call = self._call()
-        uri = destination or resolve(destination_of(self.destination, context), self.hook.storage_path)
+        # Who says "create" to a lost create takes the risk of paying twice: then it may be sent again at once, too.
+        call = replace(self._call(), repeatable=self.on_lost_create == "create")
         wanted = self._wanted(call, made_by(context, self.retries))
-        keeper = Keeper(Target(uri), wanted, self.if_exists, self.on_lost_create, self.max_bytes, self._check)
-        return keeper, call
+        target = Target(self._destination(context))
+        return Keeper(target, wanted, self.if_exists, self.on_lost_create, self.max_bytes, self._check), call
+
+    def _destination(self, context: Context) -> str:
+        return resolve(destination_of(self.destination, context), self.hook.storage_path)
+
+    @contextmanager
+    def _accounting_for(self, keeper: Keeper, manifest: Manifest) -> Iterator[str]:
+        """Record how a video that was paid for ends, and yield its id."""
+        self._video_id = video_id = str(manifest.video_id)
+        with keeper.recording_failures(manifest):
+            try:
+                yield video_id
+            except errors.StoppedError:
+                if self.delete_on_kill:
+                    self._delete(keeper, manifest)
+                raise
+            except errors.VideoNotFoundError as error:
+                if self.delete_on_kill:  # a deferred task's trigger deletes, and cannot write the record
+                    raise errors.VideoFailedError("Deleted, since its task was killed", **error.facts) from error
+                advice = f"To create it anew, and pay again, delete {manifest.uri}.json."
+                raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
+
+    def _delete(self, keeper: Keeper, manifest: Manifest) -> None:
+        try:
+            self.hook.delete_video(str(manifest.video_id))
+        except errors.WisdomGateError as error:
+            self.log.warning("Video %s could not be deleted and goes on: %s", manifest.video_id, error)
+        else:
+            keeper.fail(manifest, errors.VideoFailedError("Deleted, since its task was killed"))
 
     def _wanted(self, call: Call[Video], task: Mapping[str, Any]) -> Wanted:
         options = self._options()
@@ -276,13 +327,13 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         record = {**request, "prompt": self.prompt} if self.record_prompt else request
         return Wanted(record, fingerprint(request), made_by=task)
 
-    def _defer(self, manifest: Manifest, wait: Wait) -> None:
+    def _defer(self, video_id: str, destination: str, wait: Wait) -> None:
         self.defer(
             trigger=WisdomGateVideoTrigger(
-                str(manifest.video_id), self.wisdomgate_conn_id, self.poll_interval, wait.deadline
+                video_id, self.wisdomgate_conn_id, self.poll_interval, wait.deadline, self.delete_on_kill
             ),
             method_name="execute_complete",
-            kwargs={"destination": manifest.uri},
+            kwargs={"destination": destination},
             timeout=timedelta(seconds=max(wait.deadline - time.time(), 0.0)) + BACKSTOP,
         )
 
@@ -293,10 +344,6 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         if self.execution_timeout and started:
             deadline = min(deadline, started.timestamp() + self.execution_timeout.total_seconds())
         return deadline
-
-    def _finish(self, stored: StoredVideo) -> dict[str, Any]:
-        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
-        return stored.as_dict()
 
 
 def destination_of(destination: str | None, context: Context) -> str:

@@ -11,18 +11,15 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_wisdomgate import exceptions as errors
 
-# Seconds in which whoever makes a part has not locked it yet.
-PART_IS_YOUNG = 1.0
 BLOCK = 16 * 1024**2
 # The keyword by which each fsspec filesystem takes the content type of an object it writes.
 CONTENT_TYPE_KEYWORDS = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
@@ -106,13 +103,19 @@ class LocalStore:
     def part(self) -> Iterator[IO[bytes]]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        path = self._path.with_name(f"{self._part_prefix}{uuid.uuid4().hex}.part")
-        with open(path, "xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with self._locked_part() as file:
             try:
                 yield file
             finally:
-                path.unlink(missing_ok=True)
+                Path(file.name).unlink(missing_ok=True)
+
+    def _locked_part(self) -> BinaryIO:
+        while True:
+            file = open(self._path.with_name(f"{self._part_prefix}{uuid.uuid4().hex}.part"), "xb")  # noqa: SIM115
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+            file.close()  # a sweep took it between its making and its locking
 
     def _sweep(self) -> None:
         """Remove the parts of killed tries. A part whose lock is held is being written by a live one."""
@@ -131,8 +134,6 @@ class LocalStore:
 def _remove_unless_locked(path: Path) -> None:
     try:
         with open(path, "rb") as file:
-            if time.time() - os.fstat(file.fileno()).st_mtime < PART_IS_YOUNG:
-                return
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     except (FileNotFoundError, BlockingIOError):

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.client import AsyncClient
 from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, async_settings
-from airflow_provider_wisdomgate.protocol import get_video
+from airflow_provider_wisdomgate.protocol import delete_video, get_video
 from airflow_provider_wisdomgate.replies import Video
 from airflow_provider_wisdomgate.waiting import ONCE, End, Wait, after_look, event_of, news
 
@@ -31,6 +31,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
     :param wisdomgate_conn_id: the connection it was created with.
     :param poll_interval: seconds between looks.
     :param deadline: when to give up, in epoch seconds.
+    :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class WisdomGateVideoTrigger(BaseTrigger):
         wisdomgate_conn_id: str = DEFAULT_CONN_ID,
         poll_interval: float = 15.0,
         deadline: float | None = None,
+        delete_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.video_id = video_id
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self.poll_interval = poll_interval
         self.deadline = deadline if deadline is not None else time.time() + 3600.0
+        self.delete_on_kill = delete_on_kill
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what makes this trigger again: ids and numbers, no key and no prompt."""
@@ -55,6 +58,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
                 "wisdomgate_conn_id": self.wisdomgate_conn_id,
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
+                "delete_on_kill": self.delete_on_kill,
             },
         )
 
@@ -68,6 +72,21 @@ class WisdomGateVideoTrigger(BaseTrigger):
             self.log.exception("Waiting for video %s failed", self.video_id)
             end = End("refused", error=errors.WisdomGateError(f"The trigger failed: {error!r}", video_id=self.video_id))
         yield TriggerEvent(event_of(self.video_id, end))  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Say what becomes of the video when a user marks or clears the deferred task; delete it if so told.
+
+        Not ``cleanup()``: that runs on every restart of the triggerer, too.
+        """
+        if not self.delete_on_kill:
+            self.log.info("Video %s goes on at the gateway; a re-run of the task picks it up", self.video_id)
+            return
+        try:
+            async with AsyncClient(await async_settings(self.wisdomgate_conn_id)) as client:
+                await client.send(delete_video(self.video_id))
+            self.log.info("Video %s is deleted at the gateway", self.video_id)
+        except errors.WisdomGateError as error:
+            self.log.warning("Video %s could not be deleted and goes on: %s", self.video_id, error)
 
     async def _wait(self) -> End:
         wait = Wait(deadline=self.deadline, poll_interval=self.poll_interval)

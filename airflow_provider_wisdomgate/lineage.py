@@ -1,0 +1,56 @@
+"""Tells Airflow what was made: asset events, hook lineage, OpenLineage. Imports each only when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_wisdomgate.keeping import StoredVideo
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseHook, Context
+
+FACTS = ("uri", "video_id", "size", "sha256", "content_type", "duration", "width", "height")
+
+
+def public_uri(uri: str) -> str:
+    """Return a URI without the ``conn_id@`` that Airflow's own paths carry: what other tools understand."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def announce(context: Context, outlets: Iterable[Any], hook: BaseHook, stored: StoredVideo) -> None:
+    """Put the clip's facts on the task's outlet assets, and its URI into the hook lineage.
+
+    An ``Asset`` gets them as the event's extra; an ``AssetAlias`` becomes the asset at the clip's URI.
+    """
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+    uri = public_uri(stored.uri)
+    facts = {**{name: getattr(stored, name) for name in FACTS}, "uri": uri}
+    for outlet in outlets:
+        if isinstance(outlet, AssetAlias):
+            context["outlet_events"][outlet].add(Asset(uri), extra=facts)
+        elif isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(facts)
+    get_hook_lineage_collector().add_output_asset(context=hook, uri=uri)  # type: ignore[no-untyped-call]
+
+
+def openlineage_facets(stored: StoredVideo | None) -> Any:
+    """Return the clip as OpenLineage's output dataset, None where that provider is not installed."""
+    try:
+        from airflow.providers.common.compat.openlineage.facet import OutputDataset, OutputStatisticsOutputDatasetFacet
+        from airflow.providers.openlineage.extractors import OperatorLineage
+    except ImportError:
+        return None
+    if stored is None:
+        return OperatorLineage()
+    parts = urlsplit(public_uri(stored.uri))
+    namespace, name = (f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"))
+    if parts.scheme == "file":
+        namespace, name = "file", parts.path
+    statistics = OutputStatisticsOutputDatasetFacet(size=stored.size, fileCount=1)
+    dataset = OutputDataset(namespace=namespace, name=name, outputFacets={"outputStatistics": statistics})
+    return OperatorLineage(outputs=[dataset])
