@@ -7,6 +7,7 @@ cheap and cannot fail.
 __version__ = "0.1.0"
 
 DEFAULT_BASE_URL = "https://wisdom-gate.juheapi.com"
+DEFAULT_CONN_ID = "wisdomgate_default"
 
 # What the connection form shows. One set of constants for both readers: Airflow 3.2+ takes it from
 # get_provider_info(), older ones ask the hook. No stored defaults: the form would write them into the

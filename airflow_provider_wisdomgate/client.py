@@ -225,6 +225,8 @@ class Client:
         if offset and validator:
             headers["If-Range"] = validator
         with self._open(call, headers) as response:
+            if offset and response.status_code == 416:
+                raise errors.ConnectionBrokenError("The gateway has nothing beyond the bytes that came.")
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
@@ -334,6 +336,8 @@ class AsyncClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Content-Type",),
         )
+        # aiohttp sends a GET again by itself when the connection breaks, and has no public switch for that.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,12 +11,12 @@ from functools import cached_property
 from typing import Any
 
 import requests
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, conf
+from airflow.providers.common.compat.sdk import conf
 from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wisdomgate import (
     DEFAULT_BASE_URL,
+    DEFAULT_CONN_ID,
     FORM_EXTRAS,
     FORM_HIDDEN,
     FORM_LABELS,
@@ -25,13 +25,13 @@ from airflow_provider_wisdomgate import (
 )
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.client import OWN_EXTRAS, Client, Content, Settings
+from airflow_provider_wisdomgate.connection import read_settings
 from airflow_provider_wisdomgate.keeping import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
 from airflow_provider_wisdomgate.ledger import IfExists, Wanted
 from airflow_provider_wisdomgate.replies import Video, failure_of
 from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, interruptible_sleep, read_reference, resolve
-from airflow_provider_wisdomgate.waiting import ONCE, Again, End, Patience, Wait, after_look, news
+from airflow_provider_wisdomgate.waiting import ONCE, Again, End, Patience, Wait, after_look, first_look, news
 
-DEFAULT_CONN_ID = "wisdomgate_default"
 TEST_TIMEOUT = 5.0
 ID_REMEDY = "Give the id that a create returned."
 
@@ -88,9 +88,7 @@ class WisdomGateHook(HttpHook):
 
         :raises ConfigurationError: there is no such connection, or it has no key.
         """
-        with _missing_connection(self.wisdomgate_conn_id):
-            connection = self.get_connection(self.wisdomgate_conn_id)
-        return _settings(self.wisdomgate_conn_id, connection, connection.extra_dejson)
+        return read_settings(self.wisdomgate_conn_id)
 
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
@@ -139,9 +137,10 @@ class WisdomGateHook(HttpHook):
 
         :param check: called while waiting; raises to stop.
         """
-        while isinstance(step := self.look(video_id, wait), Again):
-            wait = step.wait
+        step: Again | End = first_look(wait, time.time(), random.random())
+        while isinstance(step, Again):
             interruptible_sleep(step.delay, check)
+            step = self.look(video_id, step.wait)
         return step
 
     def look(self, video_id: str, wait: Wait) -> Again | End:
@@ -256,26 +255,3 @@ class WisdomGateHook(HttpHook):
             )
         except errors.WisdomGateError as error:
             return False, str(error)
-
-
-@contextmanager
-def _missing_connection(conn_id: str) -> Iterator[None]:
-    try:
-        yield
-    except AirflowNotFoundException as error:
-        raise errors.ConfigurationError(
-            f"There is no connection {conn_id!r}.",
-            next_step=f"Add it in Admin > Connections, or: airflow connections add {conn_id} --conn-type wisdomgate "
-            f"--conn-host {DEFAULT_BASE_URL} --conn-password '<key>'.",
-        ) from error
-
-
-def _settings(conn_id: str, connection: Any, extra: Mapping[str, Any]) -> Settings:
-    return Settings.of(conn_id, connection.host, connection.port, connection.password, extra)
-
-
-async def async_settings(conn_id: str) -> Settings:
-    """Read a connection without blocking the event loop; see :attr:`WisdomGateHook.settings`."""
-    with _missing_connection(conn_id):
-        connection = await get_async_connection(conn_id, hook=WisdomGateHook)
-    return _settings(conn_id, connection, await get_async_extra_dejson(connection))

@@ -67,6 +67,7 @@ class Keeper:
 
         :returns: the step, and the manifest that now stands there: for a ``Claim`` this task's own.
         """
+        self.target.sweep()
         while True:
             step = self.look()
             if isinstance(step, Follow | Done):
@@ -117,6 +118,7 @@ class Keeper:
         now_there = self._still(manifest)
         if now_there.phase == "stored" and self.target.clip_size() == now_there.size:
             return now_there
+        self.target.sweep()
         video_id = str(manifest.video_id)
         with _missing_content_is_gone():
             facts = self.target.land(

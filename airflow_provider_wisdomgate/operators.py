@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, WisdomGateHook
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.keeping import Keeper, StoredVideo
 from airflow_provider_wisdomgate.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
@@ -187,7 +188,7 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
     :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
         ``replace`` makes a new one in its place; ``fail`` fails. (templated)
     :param timeout: seconds that one try waits for the video.
-    :param poll_interval: seconds between looks.
+    :param poll_interval: the longest pause between looks, in seconds; the shortest is a sixth of it.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
         ``fail``, or ``create`` another one.
@@ -211,7 +212,7 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         destination: str | None = None,
         if_exists: IfExists = "skip",
         timeout: float = 3600.0,
-        poll_interval: float = 15.0,
+        poll_interval: float = 30.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_lost_create: OnLostCreate = "fail",
         record_prompt: bool = True,
@@ -236,7 +237,7 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         step, manifest = keeper.begin()
         if isinstance(step, Done):
             return self._finish(context, step.found)
-        wait = Wait(self._deadline(context), self.poll_interval)
+        wait = Wait(self._deadline(context), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
             manifest, video = keeper.create(manifest, step.takes, lambda: self.hook.client.send(call))
             self.log.info("Video %s is %s; its record is %s.json", video.id, video.status, manifest.uri)
@@ -244,7 +245,7 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
             self.log.info("Going on with video %s, created before", manifest.video_id)
         with self._accounting_for(keeper, manifest) as video_id:
             # A video that was just asked for cannot be ready; one from an earlier try may be.
-            look = Again(wait, 0.0) if isinstance(step, Claim) else self.hook.look(video_id, wait)
+            look = Again(wait, delay=0.0) if isinstance(step, Claim) else self.hook.look(video_id, wait)
             if isinstance(look, Again) and self.deferrable:
                 self._defer(video_id, manifest.uri, wait)
             end = self.hook.wait_for_video(video_id, wait, self._check) if isinstance(look, Again) else look

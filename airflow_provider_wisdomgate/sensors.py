@@ -17,8 +17,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, WisdomGateHook
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
 from airflow_provider_wisdomgate.waiting import End, Wait, result_of, video_of
 
@@ -31,7 +32,7 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     :param video_id: the video to wait for. (templated)
     :param wisdomgate_conn_id: the connection it was created with. (templated)
-    :param poke_interval: seconds between looks, in every mode.
+    :param poke_interval: seconds between looks; when deferrable, the longest pause between them.
     :param timeout: seconds until the sensor gives up with ``AirflowSensorTimeout``; the video goes on.
     :param deferrable: wait in the triggerer, without a worker slot.
 
@@ -48,7 +49,7 @@ class WisdomGateVideoSensor(BaseSensorOperator):
         *,
         video_id: str,
         wisdomgate_conn_id: str = DEFAULT_CONN_ID,
-        poke_interval: float | timedelta = 15.0,
+        poke_interval: float | timedelta = 30.0,
         timeout: float | timedelta = 3600.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -70,8 +71,9 @@ class WisdomGateVideoSensor(BaseSensorOperator):
         """Return the finished video, or defer until the wait is over."""
         if not self.deferrable:
             return super().execute(context)
-        deadline = time.time() + self.timeout
-        step = self.hook.look(self.video_id, Wait(deadline, self.poke_interval))
+        now = time.time()
+        deadline = now + self.timeout
+        step = self.hook.look(self.video_id, Wait(deadline, self.poke_interval, since=now))
         if isinstance(step, End):
             return self._result(step)
         self.defer(

@@ -68,6 +68,11 @@ class Target:
             self._store = open_store(uri)
         self.uri = self._store.uri
 
+    def sweep(self) -> None:
+        """Remove what killed tries left unfinished."""
+        with storage_errors(self.uri):
+            self._store.sweep()
+
     def read(self) -> Manifest | None:
         """Read the manifest, None where there is none."""
         with storage_errors(self.uri):
@@ -206,8 +211,8 @@ class Incoming:
 def _fetch(
     incoming: Incoming, open_content: Callable[[int, str | None], AbstractContextManager[Any]], patience: Patience
 ) -> dict[str, Any]:
-    """Open the content until all of it is here, going on where it broke. Bytes that came forgive earlier failures."""
-    failures = 0
+    """Open the content until all of it is here, going on where it broke. Getting further forgives earlier failures."""
+    failures = furthest = 0
     for _ in range(MAX_OPENS):
         had = incoming.size
         try:
@@ -215,9 +220,10 @@ def _fetch(
                 incoming.take(content)
             return incoming.finish()
         except errors.WisdomGateError as error:
-            failures = 1 if incoming.size > had else failures + 1
-            if incoming.size == had and had:
-                incoming.start_over()  # going on brought nothing: what is here may be what is wrong
+            failures = 1 if incoming.size > furthest else failures + 1
+            furthest = max(furthest, incoming.size)
+            if incoming.size in (had, incoming.total):
+                incoming.start_over()  # going on brings nothing: what is here may be what is wrong
             last = error
             delay = ask_again(error, repeatable=True, attempt=failures, patience=patience, jitter=random.random())
         if delay is None:

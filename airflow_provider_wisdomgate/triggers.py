@@ -6,17 +6,22 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Any
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import AsyncClient
-from airflow_provider_wisdomgate.hooks import DEFAULT_CONN_ID, async_settings
-from airflow_provider_wisdomgate.protocol import delete_video, get_video
+from airflow_provider_wisdomgate.pacing import FINEST
 from airflow_provider_wisdomgate.replies import Video
-from airflow_provider_wisdomgate.waiting import ONCE, End, Wait, after_look, event_of, news
+from airflow_provider_wisdomgate.waiting import Again, End, Wait, after_look, event_of, first_look, news
+
+if TYPE_CHECKING:
+    from airflow_provider_wisdomgate.lookout import Lookout
 
 # How much later than the deadline Airflow itself ends a deferral, should no trigger run at all.
 BACKSTOP = timedelta(minutes=5)
@@ -29,7 +34,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
 
     :param video_id: the video to wait for.
     :param wisdomgate_conn_id: the connection it was created with.
-    :param poll_interval: seconds between looks.
+    :param poll_interval: the longest pause between looks, in seconds; the shortest is a sixth of it.
     :param deadline: when to give up, in epoch seconds.
     :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
@@ -38,7 +43,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
         self,
         video_id: str,
         wisdomgate_conn_id: str = DEFAULT_CONN_ID,
-        poll_interval: float = 15.0,
+        poll_interval: float = 30.0,
         deadline: float | None = None,
         delete_on_kill: bool = False,
     ) -> None:
@@ -82,25 +87,40 @@ class WisdomGateVideoTrigger(BaseTrigger):
             self.log.info("Video %s goes on at the gateway; a re-run of the task picks it up", self.video_id)
             return
         try:
-            async with AsyncClient(await async_settings(self.wisdomgate_conn_id)) as client:
-                await client.send(delete_video(self.video_id))
+            await (await _lookout_module()).delete_video(self.video_id, self.wisdomgate_conn_id)
             self.log.info("Video %s is deleted at the gateway", self.video_id)
         except errors.WisdomGateError as error:
             self.log.warning("Video %s could not be deleted and goes on: %s", self.video_id, error)
 
     async def _wait(self) -> End:
-        wait = Wait(deadline=self.deadline, poll_interval=self.poll_interval)
-        async with AsyncClient(await async_settings(self.wisdomgate_conn_id)) as client:
-            while True:
-                seen: Video | errors.WisdomGateError
-                try:
-                    seen = await client.send(get_video(self.video_id), ONCE)
-                except errors.WisdomGateError as error:
-                    seen = error
-                step = after_look(wait, seen, time.time(), random.random())
-                if line := news(wait, seen):
-                    self.log.log(*line)
-                if isinstance(step, End):
-                    return step
-                wait = step.wait
+        now = time.time()
+        step: Again | End = first_look(Wait(self.deadline, self.poll_interval, since=now), now, random.random())
+        async with AsyncExitStack() as stack:
+            watching = (await _lookout_module()).watching
+            lookout = await stack.enter_async_context(watching(self.video_id, self.wisdomgate_conn_id))
+            while isinstance(step, Again):
                 await asyncio.sleep(step.delay)
+                seen = await self._look(lookout)
+                if line := news(step.wait, seen):
+                    self.log.log(*line)
+                step = after_look(step.wait, seen, time.time(), random.random())
+        return step
+
+    async def _look(self, lookout: Lookout) -> Video | errors.WisdomGateError:
+        try:
+            return await lookout.look(self.video_id, self.deadline, fresh_for=self.poll_interval * FINEST)
+        except errors.WisdomGateError as error:
+            return error
+        except Exception as error:  # Airflow's own database or API was away: a miss like any other
+            return errors.ConnectionBrokenError(f"The look failed: {error!r}", video_id=self.video_id)
+
+
+_lookout: ModuleType | None = None
+
+
+async def _lookout_module() -> Any:
+    """Import the HTTP libraries in a thread: on the triggerer's loop that blocks everybody for a second."""
+    global _lookout
+    if _lookout is None:
+        _lookout = await asyncio.to_thread(import_module, "airflow_provider_wisdomgate.lookout")
+    return _lookout

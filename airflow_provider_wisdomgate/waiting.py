@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.pacing import FINEST, pause
 from airflow_provider_wisdomgate.replies import Video, failure_of, is_surely_unmade
 
 Outcome = Literal["ready", "failed", "expired", "timed_out", "refused"]
@@ -20,6 +21,7 @@ MAX_MISSES = 10
 # A video asked for right after its create may not be known everywhere yet [contract: 404, "after a short grace"].
 MAX_NOT_FOUND = 3
 EVENT_VERSION = 1
+DAY = 86400.0
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,17 @@ ONCE = Patience(tries=1)
 
 @dataclass(frozen=True)
 class Wait:
-    """A wait so far. ``deadline`` is epoch seconds, ``poll_interval`` seconds, ``misses`` those in a row."""
+    """A wait so far.
+
+    :param deadline: epoch seconds.
+    :param poll_interval: the longest pause between two looks, in seconds.
+    :param since: when it began, in epoch seconds.
+    :param misses: failed looks in a row.
+    """
 
     deadline: float
     poll_interval: float
+    since: float = 0.0
     misses: int = 0
     last: Video | None = None
 
@@ -76,22 +85,31 @@ def after_look(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     if seen.is_failed:
         error = failure_of(seen, may_recreate=True)
         return End("expired" if isinstance(error, errors.VideoExpiredError) else "failed", seen, error)
-    return _again(wait, wait.poll_interval, now, jitter)
+    asked = seen.created_at
+    age = now - (asked if asked is not None and now - DAY < asked < wait.since else wait.since)
+    return _again(wait, pause(age, wait.poll_interval, seen.progress, jitter), now)
+
+
+def first_look(wait: Wait, now: float, jitter: float) -> Again:
+    """Decide when to look for the first time: a video that was just asked for cannot be finished yet."""
+    return Again(wait, min(pause(0.0, wait.poll_interval, None, jitter), max(wait.deadline - now, 0.0)))
 
 
 def _after_miss(wait: Wait, error: errors.WisdomGateError, now: float, jitter: float) -> Again | End:
     if isinstance(error, errors.RateLimitedError):
         # Being told to slow down says nothing against the video: it is no miss, only the deadline bounds it.
-        return _again(wait, max(error.retry_after or 0.0, 2 * wait.poll_interval), now, jitter)
+        return _again(
+            wait, max(error.retry_after or wait.poll_interval, pause(0.0, wait.poll_interval, None, jitter)), now
+        )
     wait = replace(wait, misses=wait.misses + 1)
     limit = MAX_NOT_FOUND if isinstance(error, errors.VideoNotFoundError) else MAX_MISSES
     if not (error.is_transient or limit == MAX_NOT_FOUND) or wait.misses >= limit:
         return End("refused", wait.last, error)
-    delay = max(error.retry_after or 0.0, wait.poll_interval * 2 ** min(wait.misses - 1, 3))
-    return _again(wait, delay, now, jitter)
+    delay = wait.poll_interval * FINEST * 2**wait.misses * (0.9 + 0.2 * jitter)
+    return _again(wait, max(error.retry_after or 0.0, min(delay, 4 * wait.poll_interval)), now)
 
 
-def _again(wait: Wait, delay: float, now: float, jitter: float) -> Again | End:
+def _again(wait: Wait, delay: float, now: float) -> Again | End:
     if now >= wait.deadline:
         status = f"last seen {wait.last.status} ({_percent(wait.last)})" if wait.last else "never seen"
         video_id = wait.last.id if wait.last else None
@@ -99,7 +117,7 @@ def _again(wait: Wait, delay: float, now: float, jitter: float) -> Again | End:
         advice = "It goes on at the gateway: run the task again to go on waiting, or give it a longer timeout."
         return End("timed_out", wait.last, errors.WaitTimeoutError(message, video_id=video_id, next_step=advice))
     # The last look happens at the deadline, not a poll interval after it.
-    return Again(wait, min(delay * (0.9 + 0.2 * jitter), max(wait.deadline - now, 0.0)))
+    return Again(wait, min(delay, max(wait.deadline - now, 0.0)))
 
 
 def _expired(video: Video) -> End:

@@ -137,13 +137,17 @@ def run_clip(clip: Clip, dice: random.Random) -> Iterator[None]:
 @contextmanager
 def server(command: list[str], ready: str) -> Iterator[str]:
     """Start a server of its own process and yield the line that says it is ready."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        line = next(line for line in process.stdout or () if ready in line)
-        yield line.strip()
-    finally:
-        process.terminate()
-        process.wait(10)
+    with tempfile.NamedTemporaryFile("w+") as log:  # not a pipe: an undrained one stops the server in the end
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            while not (lines := [line for line in Path(log.name).read_text().splitlines() if ready in line]):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{command[0]} ended: {Path(log.name).read_text()}")
+                time.sleep(0.05)
+            yield lines[0].strip()
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 @contextmanager
