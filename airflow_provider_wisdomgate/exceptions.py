@@ -66,7 +66,7 @@ class WisdomGateError(AirflowException):
             raise TypeError(f"{type(self).__name__} takes no {', '.join(sorted(unknown))}")
         self.message = message
         if next_step:
-            self.next_step = next_step
+            self.next_step = str(next_step)
         for name, value in facts.items():
             setattr(self, name, value)
 

@@ -23,6 +23,21 @@ VERSION = 1
 # Longer than a create can take (client: 300 s to answer, then a few tries): a younger claim may be alive.
 CLAIM_LIVES = 420.0
 
+_MAYBE_NUMBER = (int, float, type(None))
+# What a manifest's values may be; anybody can write a file of that name.
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("phase", "claim_id", "uri"), (str,)),
+    **dict.fromkeys(("video_id", "fingerprint", "sha256", "content_type"), (str, type(None))),
+    **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration"), _MAYBE_NUMBER),
+    **dict.fromkeys(("size", "width", "height"), (int, type(None))),
+    "claimed_at": (int, float),
+    "request": (dict,),
+    "made_by": (dict,),
+    "request_ids": (list,),
+    "error": (dict, type(None)),
+    "version": (int,),
+}
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -79,7 +94,11 @@ class Manifest:
         return values
 
     def dump(self) -> bytes:
-        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
+        try:
+            return text.encode() + b"\n"
+        except UnicodeEncodeError:  # half a character, which only the escaped form can hold
+            return json.dumps(self.as_dict(), indent=1).encode() + b"\n"
 
     @classmethod
     def load(cls, data: bytes, uri: str) -> Manifest:
@@ -90,7 +109,10 @@ class Manifest:
         try:
             values = json.loads(data)
             known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
-            manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids") or ())})
+            for name, kinds in KINDS.items():
+                if name in known and not isinstance(known[name], kinds):
+                    raise TypeError(name)
+            manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids", ()))})
             if manifest.version != VERSION or manifest.phase not in ("creating", "created", "stored", "failed"):
                 raise ValueError(manifest.version)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -182,13 +204,14 @@ def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_ex
 
 
 def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists) -> Step:
-    if found.made_by and found.made_by == wanted.made_by and clip_size == found.size:
+    is_there = clip_size is not None and clip_size == found.size
+    if is_there and found.made_by and found.made_by == wanted.made_by:
         return Done(found)  # an earlier try of this very run stored it and died before it could say so
     if if_exists == "replace":
         return Claim(found)
     if clip_size is None and found.video_id:
         return Follow(found, found.video_id)  # somebody removed the clip; it was paid for, so fetch it again
-    if clip_size != found.size:
+    if not is_there:
         raise _taken(f"the clip there has {clip_size} bytes, its manifest says {found.size}", found)
     if if_exists == "fail":
         raise _taken("the same clip is there already, and if_exists='fail'", found)

@@ -160,7 +160,8 @@ def _duration(mvhd: memoryview) -> float | None:
     if len(mvhd) < start + struct.calcsize(layout):
         return None
     scale, length = struct.unpack_from(layout, mvhd, start)
-    return round(length / scale, 3) if scale else None
+    unknown = length == (2**64 - 1 if wide else 2**32 - 1)
+    return round(length / scale, 3) if scale and not unknown else None
 
 
 def _picture(tkhd: memoryview) -> tuple[int, int]:

@@ -23,8 +23,10 @@ from airflow_provider_wisdomgate.replies import (
 
 T = TypeVar("T")
 
-SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}")
-SECONDS = re.compile(r"[1-9]\d{0,5}")
+SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
+# Two readers of a URL disagree about these: one of them would send the key to another host.
+TRICKY = re.compile(r"[\\\x00-\x20\x7f]")
+SECONDS = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def check_request(model: Any, prompt: Any, options: Any) -> None:
         raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
     try:
         json.dumps(options, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise errors.ConfigurationError(f"fields must hold plain JSON types: {error}.") from None
     size, seconds = options.get("size"), options.get("seconds")
     if size is not None and not (isinstance(size, str) and SIZE.fullmatch(size)):
@@ -163,13 +165,20 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
     Without a scheme https is taken: the key does not travel in the clear unless somebody writes ``http://``.
     """
     url = (host or "").strip() or DEFAULT_BASE_URL
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        name, its_port = parts.hostname, parts.port or port
+        if its_port and not 0 < its_port < 65536:
+            raise ValueError(its_port)
+    except ValueError:
+        parts, name, its_port = urlsplit(""), None, None
+    if parts.scheme not in ("http", "https") or not name or parts.username is not None or TRICKY.search(url):
         raise errors.ConfigurationError(
-            f"The connection's Base URL (host) {url!r} is no http(s) URL.", next_step=f"Use e.g. {DEFAULT_BASE_URL}."
+            "The connection's Base URL (host) is no http(s) URL of a host, or has a login in it.",
+            next_step=f"Use e.g. {DEFAULT_BASE_URL}.",
         )
-    authority = f"{parts.netloc}:{port}" if port and parts.port is None else parts.netloc
-    return f"{parts.scheme}://{authority}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
+    authority = (f"[{name}]" if ":" in name else name) + (f":{its_port}" if its_port else "")
+    return f"{parts.scheme}://{authority}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
 
 
 def next_hop(url: str, location: str) -> tuple[str, bool]:
@@ -178,6 +187,8 @@ def next_hop(url: str, location: str) -> tuple[str, bool]:
     :raises UnexpectedReplyError: it leaves http(s), or leaves https.
     """
     try:
+        if TRICKY.search(location):
+            raise ValueError(location)
         target = urljoin(url, location)
         old, new = urlsplit(url), urlsplit(target)
         origins = [(p.scheme, p.hostname, p.port or {"http": 80, "https": 443}.get(p.scheme)) for p in (old, new)]

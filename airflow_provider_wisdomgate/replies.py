@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from math import isfinite
@@ -61,9 +62,15 @@ BAD_INPUT_WORDS = frozenset(
 )
 # A 503 with one of these says that the gateway found nobody to send a create to: it surely did not arrive.
 NOT_FORWARDED_WORDS = frozenset({"get_channel_failed", "no_available_channel", "channel:no_available_key"})
+# Redirects that ask for the same request elsewhere, so it was not carried out; a 302 or 303 may follow upon one.
+NOT_DONE_STATUSES = frozenset({301, 307, 308})
 # new-api's content route wraps the upstream's status in a 502; that number decides.
 UPSTREAM_STATUS = "Upstream service returned status "
 
+# json.loads would make one for every call that gives it an option.
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+TIMES = ("created_at", "completed_at", "expires_at")
 CONTENT_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm"}
 
 
@@ -84,7 +91,7 @@ class Reply:
 
     @property
     def request_id(self) -> str | None:
-        return self.headers.get("x-oneapi-request-id") or self.headers.get("x-request-id")
+        return self.headers.get("x-oneapi-request-id") or self.headers.get("x-request-id") or None
 
 
 @dataclass(frozen=True)
@@ -126,9 +133,13 @@ class Video:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompt"}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Video:
-        """Make the video again that :meth:`as_dict` described; unknown keys are passed over."""
-        return cls(**{f.name: values.get(f.name) for f in fields(cls)})  # type: ignore[arg-type]
+    def from_dict(cls, values: Any) -> Video | None:
+        """Make the video again that :meth:`as_dict` described, None where that is none."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("id"), str) or not values["id"]:
+            return None
+        numbers = {name: _number(values.get(name)) for name in ("progress", *TIMES)}
+        texts = {f.name: _text(values.get(f.name)) for f in fields(cls) if f.name not in numbers}
+        return cls(**texts, **numbers)  # type: ignore[arg-type]
 
 
 def parse_video(reply: Reply) -> Video:
@@ -167,9 +178,9 @@ def parse_nothing(reply: Reply) -> None:
 def raise_content_error(reply: Reply) -> None:
     """Name what a content answer says that is no video. Without an error in it, it says "not yet"."""
     error = error_of(reply)
-    not_yet = reply.status in (202, 409) or (isinstance(error, errors.BadRequestError) and reply.status == 400)
-    if not_yet and not isinstance(error, errors.VideoNotReadyError):
-        # new-api says "not completed yet" with a 400 that has no code of its own, SGLang with a 404.
+    # new-api says "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
+    not_yet = reply.status in (202, 400) or (reply.status == 200 and _video(reply.json, reply) is not None)
+    if not_yet and type(error) in (errors.BadRequestError, errors.UnexpectedReplyError):
         raise errors.VideoNotReadyError(error.message, **error.facts)
     raise error
 
@@ -230,11 +241,14 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
 
 def is_surely_unmade(error: errors.WisdomGateError) -> bool:
     """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
+    if isinstance(error, errors.LostCreateError):
+        return False
     if isinstance(error, errors.UnreachableError | errors.ConfigurationError | errors.RateLimitedError):
         return True
     if isinstance(error, errors.GatewayFaultError):
         return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
-    return isinstance(error, errors.ModelNotFoundError | errors.ModerationError) or 300 <= (error.status or 0) < 500
+    refused = error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500
+    return refused or isinstance(error, errors.ModelNotFoundError | errors.ModerationError)
 
 
 def retry_delay(headers: Mapping[str, str], now: float) -> float | None:
@@ -245,14 +259,15 @@ def retry_delay(headers: Mapping[str, str], now: float) -> float | None:
     if (delay := _number(value)) is not None:
         return max(0.0, delay)
     try:
-        return max(0.0, parsedate_to_datetime(value or "").timestamp() - now)
+        date = parsedate_to_datetime(value or "")
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
     except (ValueError, OverflowError):
         return None
 
 
 def _loads(data: bytes | str) -> Any:
     try:
-        return json.loads(data, parse_constant=lambda _: None)
+        return _DECODER.decode(data if isinstance(data, str) else data.decode(json.detect_encoding(data)))
     except (ValueError, RecursionError):
         return None
 
@@ -263,16 +278,15 @@ def _video(body: Any, reply: Reply) -> Video | None:
     video_id = _text(body.get("id")) or _text(body.get("task_id")) or (reply.video_id if "status" in body else None)
     if not video_id:
         return None
-    message, kind, code = _error_words({"error": body.get("error")})
+    message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
     texts = ("status", "model", "seconds", "size", "remixed_from_video_id")
-    times = ("created_at", "completed_at", "expires_at")
     values: dict[str, Any] = {name: _text(body.get(name)) for name in texts}
-    values |= {name: _number(body.get(name)) for name in times}
+    values |= {name: _number(body.get(name)) for name in TIMES}
     return Video(
         id=video_id,
         progress=_number(str(body.get("progress")).rstrip("%")),
         prompt=_text(body.get("prompt")),
-        error_code=code or kind or None,
+        error_code=next((word for word in (code, kind) if word.lower() in ERROR_WORDS), code or kind) or None,
         error_message=message or None,
         request_id=reply.request_id,
         **values,
@@ -320,17 +334,26 @@ def _redirect_hint(reply: Reply) -> str | None:
 
 
 def _text(value: Any) -> str | None:
+    if type(value) is str and value.isascii():
+        return value or None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return str(value) or None
+    return _writable(str(value)) or None
+
+
+def _writable(text: str) -> str:
+    """Replace what no file and no log can hold: JSON may have half a character."""
+    return text.encode(errors="replace").decode()
 
 
 def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    text = _writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
     return text if len(text) <= 500 else f"{text[:500]}..."
 
 
 def _number(value: Any) -> float | None:
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.pacing import FINEST, pause
+from airflow_provider_wisdomgate.pacing import pause
 from airflow_provider_wisdomgate.replies import Video, failure_of, is_surely_unmade
 
 Outcome = Literal["ready", "failed", "expired", "timed_out", "refused"]
 
 MAX_MISSES = 10
+# A part of poll_interval; it doubles with each miss in a row.
+MISS_PAUSE = 1 / 6
 # A video asked for right after its create may not be known everywhere yet [contract: 404, "after a short grace"].
 MAX_NOT_FOUND = 3
 EVENT_VERSION = 1
@@ -42,14 +44,15 @@ class Wait:
 
     :param deadline: epoch seconds.
     :param poll_interval: the longest pause between two looks, in seconds.
-    :param since: when it began, in epoch seconds.
-    :param misses: failed looks in a row.
+    :param since: when it began, in epoch seconds; None where nobody knows.
+    :param misses: failed looks in a row, ``not_found`` those of them that were a 404.
     """
 
     deadline: float
     poll_interval: float
-    since: float = 0.0
+    since: float | None = None
     misses: int = 0
+    not_found: int = 0
     last: Video | None = None
 
 
@@ -79,15 +82,20 @@ def after_look(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     """
     if isinstance(seen, errors.WisdomGateError):
         return _after_miss(wait, seen, now, jitter)
-    wait = replace(wait, misses=0, last=seen)
+    wait = replace(wait, misses=0, not_found=0, last=seen)
     if seen.is_done:
         return _expired(seen) if seen.is_expired(now) else End("ready", seen)
     if seen.is_failed:
         error = failure_of(seen, may_recreate=True)
         return End("expired" if isinstance(error, errors.VideoExpiredError) else "failed", seen, error)
-    asked = seen.created_at
-    age = now - (asked if asked is not None and now - DAY < asked < wait.since else wait.since)
-    return _again(wait, pause(age, wait.poll_interval, seen.progress, jitter), now)
+    return _again(wait, pause(_age(wait, seen, now), wait.poll_interval, seen.progress, jitter), now)
+
+
+def _age(wait: Wait, video: Video, now: float) -> float:
+    """Return how old the job is, by the gateway's clock where that makes sense."""
+    since = now if wait.since is None else wait.since
+    asked = video.created_at
+    return now - (asked if asked is not None and now - DAY < asked < since else since)
 
 
 def first_look(wait: Wait, now: float, jitter: float) -> Again:
@@ -101,11 +109,12 @@ def _after_miss(wait: Wait, error: errors.WisdomGateError, now: float, jitter: f
         return _again(
             wait, max(error.retry_after or wait.poll_interval, pause(0.0, wait.poll_interval, None, jitter)), now
         )
-    wait = replace(wait, misses=wait.misses + 1)
-    limit = MAX_NOT_FOUND if isinstance(error, errors.VideoNotFoundError) else MAX_MISSES
-    if not (error.is_transient or limit == MAX_NOT_FOUND) or wait.misses >= limit:
+    unknown = isinstance(error, errors.VideoNotFoundError)
+    wait = replace(wait, misses=wait.misses + 1, not_found=wait.not_found + unknown)
+    is_final = not error.is_transient and not unknown
+    if is_final or wait.not_found >= MAX_NOT_FOUND or wait.misses >= MAX_MISSES:
         return End("refused", wait.last, error)
-    delay = wait.poll_interval * FINEST * 2**wait.misses * (0.9 + 0.2 * jitter)
+    delay = wait.poll_interval * MISS_PAUSE * 2**wait.misses * (0.9 + 0.2 * jitter)
     return _again(wait, max(error.retry_after or 0.0, min(delay, 4 * wait.poll_interval)), now)
 
 
@@ -138,20 +147,20 @@ def ask_again(
     """
     if attempt >= patience.tries or not error.is_transient or not (repeatable or is_surely_unmade(error)):
         return None
-    if error.retry_after is not None:
+    if error.retry_after:
         return error.retry_after if error.retry_after <= patience.cap else None
     backoff: float = min(patience.cap, patience.base * 2 ** (attempt - 1))
     return backoff * (0.5 + 0.5 * jitter)
 
 
-def news(wait: Wait, seen: Video | errors.WisdomGateError) -> tuple[int, str] | None:
+def news(wait: Wait, seen: Video | errors.WisdomGateError, now: float) -> tuple[int, str] | None:
     """Say what a look brought that the one before had not: log level and line. None where nothing changed."""
     if isinstance(seen, errors.WisdomGateError):
-        return logging.WARNING, f"A look brought no status, the wait goes on: {seen}"
+        return logging.WARNING, f"A look brought no status: {seen}"
     last = wait.last
     if last and (last.status, last.progress) == (seen.status, seen.progress):
         return None
-    line = f"Video {seen.id} is {seen.status} ({_percent(seen)})"
+    line = f"Video {seen.id} is {seen.status} ({_percent(seen)}{_to_go(wait, seen, now)})"
     if seen.is_known_word or (last and last.status == seen.status):
         return logging.INFO, line
     return logging.WARNING, f"{line}: a status word that is not known; waiting on"
@@ -159,6 +168,12 @@ def news(wait: Wait, seen: Video | errors.WisdomGateError) -> tuple[int, str] | 
 
 def _percent(video: Video) -> str:
     return "progress unknown" if video.progress is None else f"{video.progress:.0f}%"
+
+
+def _to_go(wait: Wait, video: Video, now: float) -> str:
+    if video.progress is None or not 0 < video.progress < 100:
+        return ""
+    return f", about {_age(wait, video, now) * (100 - video.progress) / video.progress:.0f} s to go"
 
 
 def event_of(video_id: str, end: End) -> dict[str, Any]:
@@ -182,10 +197,8 @@ def video_of(event: Mapping[str, Any] | None, *, may_recreate: bool) -> Video:
             f"The trigger's event is none of ours: {str(event)[:200]}",
             next_step="Run the task again; it goes on with the same video.",
         )
-    video = Video.from_dict(event["video"]) if event.get("video") else None
-    error = errors.from_dict(event["error"]) if event.get("error") else None
-    if event.get("outcome") == "ready" and video:
-        return video
+    video = Video.from_dict(event.get("video"))
+    error = errors.from_dict(event["error"]) if isinstance(event.get("error"), dict) else None
     return result_of(End(event.get("outcome", "refused"), video, error), may_recreate=may_recreate)
 
 
