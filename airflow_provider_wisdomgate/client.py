@@ -208,7 +208,7 @@ class Client:
     def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
-        options = self._session.merge_environment_settings(url, {}, True, None, None)
+        options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, None, None)
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)
         return self._session.send(request, timeout=timeout, allow_redirects=False, **options)
@@ -226,7 +226,7 @@ class Client:
             headers["If-Range"] = validator
         with self._open(call, headers) as response:
             if offset and response.status_code == 416:
-                raise errors.ConnectionBrokenError("The gateway has nothing beyond the bytes that came.")
+                raise errors.ContentError("The gateway has nothing beyond the bytes that came.")
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
@@ -269,7 +269,7 @@ def _extent(status: int, headers: Mapping[str, str], wanted_offset: int) -> tupl
         span, _, total = rest.partition("/")
         start = span.partition("-")[0]
         if unit != "bytes" or not start.isdecimal() or int(start) != wanted_offset:
-            raise errors.ConnectionBrokenError("The gateway answered a range request with another range.")
+            raise errors.ContentError("The gateway answered a range request with another range.")
         return int(start), int(total) if total.isdecimal() else None
     length = headers.get("content-length", "")
     return 0, int(length) if length.isdecimal() else None
@@ -324,6 +324,10 @@ class AsyncClient:
         self.patience = patience or Patience()
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        # Made once: building these anew cost more than the rest of a look together.
+        self._common = {same: _headers(settings, same_origin=same) for same in (True, False)}
+        self._timeout = _timeout(settings.timeout)
+        self._proxies: dict[str, str | None] = {}
 
     async def __aenter__(self) -> AsyncClient:
         tls: ssl.SSLContext | None = None
@@ -332,7 +336,6 @@ class AsyncClient:
             tls = self._tls or await asyncio.to_thread(_tls_context, self.settings)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
-            trust_env=self.settings.trust_env,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Content-Type",),
         )
@@ -359,7 +362,9 @@ class AsyncClient:
         url, same_origin = f"{self.settings.base_url}{call.path}", True
         data, content_type = _encode(call)
         for _ in range(MAX_REDIRECTS):
-            headers = {**_headers(self.settings, same_origin=same_origin), **content_type}
+            headers: Mapping[str, str] = self._common[same_origin]
+            if content_type:
+                headers = {**headers, **content_type}
             status, got, body = await self._exchange(call, url, headers, data)
             location = got.get("location")
             if call.method != "GET" or not 300 <= status < 400 or not location:
@@ -373,17 +378,16 @@ class AsyncClient:
     ) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             raise RuntimeError("AsyncClient is used outside its `async with`.")
-        wait = call.timeout or self.settings.timeout
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT, wait), sock_read=wait)
-        proxy = self.settings.proxies.get(url.partition(":")[0])
+        timeout = _timeout(call.timeout) if call.timeout else self._timeout
+        target = URL(url, encoded=True)
         try:
             async with self._session.request(
                 call.method,
-                URL(url, encoded=True),
+                target,
                 data=data,
                 headers=headers,
                 timeout=timeout,
-                proxy=proxy,
+                proxy=self._proxy_of(target),
                 allow_redirects=False,
             ) as response:
                 return response.status, response.headers, await _read_reply(response)
@@ -391,6 +395,21 @@ class AsyncClient:
             raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from error
+
+    def _proxy_of(self, url: URL) -> str | None:
+        """Choose the proxy as requests does, once per host.
+
+        Not aiohttp's trust_env: that reads ~/.netrc, too, and raises where it names our host.
+        """
+        origin = f"{url.scheme}://{url.raw_authority}"
+        if origin not in self._proxies:
+            from_env = requests.utils.get_environ_proxies(origin) if self.settings.trust_env else {}
+            self._proxies[origin] = requests.utils.select_proxy(origin, {**from_env, **self.settings.proxies})
+        return self._proxies[origin]
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT, seconds), sock_read=seconds)
 
 
 async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
@@ -405,10 +424,15 @@ async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _tls_context(settings: Settings) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if isinstance(settings.verify, str):
-        context = ssl.create_default_context(cafile=settings.verify)
-    elif not settings.verify:
+    verify: Any = settings.verify
+    if settings.trust_env:  # requests has its own environment variables for this
+        verify = requests.Session().merge_environment_settings(settings.base_url, {}, None, verify, None)["verify"]
+    bundle = verify if isinstance(verify, str) else None
+    try:
+        context = ssl.create_default_context(cafile=bundle)
+    except IsADirectoryError:
+        context = ssl.create_default_context(capath=bundle)
+    if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if settings.cert:

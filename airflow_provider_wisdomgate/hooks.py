@@ -151,9 +151,10 @@ class WisdomGateHook(HttpHook):
             seen = self.client.send(call, ONCE)
         except errors.WisdomGateError as error:
             seen = error
-        if line := news(wait, seen):
+        now = time.time()
+        if line := news(wait, seen, now):
             self.log.log(*line)
-        return after_look(wait, seen, time.time(), random.random())
+        return after_look(wait, seen, now, random.random())
 
     def list_videos(self) -> list[Video]:
         """List the videos, where the gateway can (WisdomGate does not document it)."""

@@ -7,13 +7,11 @@ are waited for, that is one connection look-up, one TLS context and one pool.
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -27,40 +25,79 @@ from airflow_provider_wisdomgate.waiting import ONCE
 
 # After so many seconds newcomers open a client of their own, so that a changed key is taken up.
 CLIENT_IS_FRESH = 300.0
-# Waits whose deadline is this near, in seconds, come first when the budget is tight.
+# Looks whose time runs out within so many seconds come first when the budget is tight.
 URGENT = 60.0
+# So many seconds after that a look gives up its place in the line, and the wait can end.
+GRACE = 60.0
+
+_Line = OrderedDict[asyncio.Future[None], float]
 
 
 class Turns:
-    """Lets looks go as the budget allows: those near their deadline first, then whoever has waited longest."""
+    """Lets looks go as the budget allows: whoever has waited longest, and before them those whose time runs out.
+
+    Of two turns in a row at most one overtakes, so that nobody starves.
+    """
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-        self._dispatcher: asyncio.Task[None] | None = None
+        self._patient: _Line = OrderedDict()
+        self._urgent: _Line = OrderedDict()
+        self._overtook = False
+        self._sorted_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def next(self, deadline: float) -> None:
-        """Return when it is this look's turn. ``deadline`` is epoch seconds."""
-        now = time.time()
-        if not self._waiting and self.budget.is_free(now):
+    async def next(self, due: float) -> None:
+        """Return when it is this look's turn.
+
+        :param due: epoch seconds when the look comes too late.
+        :raises RateLimitedError: no turn came until then and a while longer.
+        """
+        if not self._patient and not self._urgent and self.budget.is_free(now := time.monotonic()):
             self.budget.spend(now)
             return
         turn = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (deadline - now > URGENT, next(self._order), turn))
-        if self._dispatcher is None or self._dispatcher.done():
-            self._dispatcher = asyncio.create_task(self._dispatch())
-        await turn
+        (self._urgent if due - time.time() < URGENT else self._patient)[turn] = due
+        self._set_timer()
+        try:
+            async with asyncio.timeout(max(due - time.time(), 0.0) + GRACE):
+                await turn
+        except TimeoutError:
+            raise errors.RateLimitedError("No turn for a look came in time: other waits share its budget") from None
+        finally:  # a cancelled wait leaves its turn to the next
+            self._patient.pop(turn, None)
+            self._urgent.pop(turn, None)
+            self._set_timer()
 
-    async def _dispatch(self) -> None:
-        while self._waiting:
-            if (delay := self.budget.free_at - time.time()) > 0:
-                await asyncio.sleep(delay)
-                continue
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():  # a cancelled wait leaves its turn to the next
-                self.budget.spend(time.time())
+    def _set_timer(self) -> None:
+        is_empty = not self._patient and not self._urgent
+        if is_empty and self._timer:
+            self._timer.cancel()
+            self._timer = None
+        elif not is_empty and not self._timer:
+            delay = max(self.budget.free_at - time.monotonic(), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._give)
+
+    def _give(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        if self.budget.is_free(now):  # a 429 may have come meanwhile
+            self._sort(now)
+            overtakes = bool(self._urgent) and not (self._overtook and self._patient)
+            turn, _ = (self._urgent if overtakes else self._patient).popitem(last=False)
+            self._overtook = overtakes
+            if not turn.done():
+                self.budget.spend(now)
                 turn.set_result(None)
+        self._set_timer()
+
+    def _sort(self, now: float) -> None:
+        """Move those that have become urgent in the line; every other second, since it reads all of it."""
+        if now - self._sorted_at < 2.0:
+            return
+        self._sorted_at, limit = now, time.time() + URGENT
+        for turn in [turn for turn, due in self._patient.items() if due < limit]:
+            self._urgent[turn] = self._patient.pop(turn)
 
 
 @dataclass
@@ -74,31 +111,33 @@ class Lookout:
     watchers: Counter[str] = field(default_factory=Counter)
     shared: dict[str, tuple[float, asyncio.Task[Video]]] = field(default_factory=dict)
 
-    async def look(self, video_id: str, deadline: float, fresh_for: float) -> Video:
+    async def look(self, video_id: str, due: float, fresh_for: float) -> Video:
         """Look at a video once, within the budget.
 
+        :param due: epoch seconds when the look comes too late; those near it come first.
         :param fresh_for: seconds for which a look of another wait for the same video serves this one, too.
         :raises WisdomGateError: the typed error of the look.
         """
         if self.watchers[video_id] == 1:
-            return await self._send(video_id, deadline)
+            return await self._send(video_id, due)
         sent, task = self.shared.get(video_id, (0.0, None))
         if task is None or (task.done() and time.monotonic() - sent > fresh_for):
-            task = asyncio.create_task(self._send(video_id, deadline))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task = asyncio.create_task(self._send(video_id, due))
+            task.add_done_callback(_forget_error)
             self.shared[video_id] = (time.monotonic(), task)
         return await asyncio.shield(task)  # a cancelled wait does not cancel its siblings' look
 
-    async def _send(self, video_id: str, deadline: float) -> Video:
+    async def _send(self, video_id: str, due: float) -> Video:
         client = await self.client()
-        await self.turns.next(deadline)
         budget = self.turns.budget
+        await self.turns.next(due)
+        sent = time.monotonic()
         try:
             video = await client.send(protocol.get_video(video_id), ONCE)
         except errors.RateLimitedError as error:
-            budget.limited(time.time(), error.retry_after, random.random())
+            budget.limited(sent, time.monotonic(), error.retry_after, random.random())
             raise
-        budget.succeeded()
+        budget.succeeded(sent)
         return video
 
     async def client(self) -> AsyncClient:
@@ -106,8 +145,8 @@ class Lookout:
         opening = self.opening
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
             opening = self.opening = asyncio.create_task(self._open())
-            opening.add_done_callback(lambda done: done.cancelled() or done.exception())
-        return await asyncio.shield(opening)
+            opening.add_done_callback(_forget_error)
+        return opening.result() if opening.done() else await asyncio.shield(opening)
 
     async def _open(self) -> AsyncClient:
         settings = await read_settings_async(self.conn_id)
@@ -115,14 +154,20 @@ class Lookout:
         return await AsyncClient(settings).__aenter__()
 
     async def close(self) -> None:
-        """Close what is open. No look is under way: the last wait is over."""
-        for _, task in self.shared.values():
+        """Close what is open. The last wait is over: what is still under way was cancelled with it."""
+        under_way: list[asyncio.Task[AsyncClient] | asyncio.Task[Video]] = [task for _, task in self.shared.values()]
+        self.shared.clear()
+        under_way += [self.opening] if self.opening else []
+        for task in under_way:
             task.cancel()
-        if self.opening is None:
-            return
-        self.opening.cancel()
-        with suppress(Exception, asyncio.CancelledError):  # it may never have opened
-            await (await self.opening).__aexit__()
+        await asyncio.wait(under_way) if under_way else None
+        if self.opening and not self.opening.cancelled() and not self.opening.exception():
+            await self.opening.result().__aexit__()
+
+
+def _forget_error(task: asyncio.Task[AsyncClient] | asyncio.Task[Video]) -> None:
+    """Take the error of a task whose waits may all have been cancelled, so that asyncio does not complain."""
+    task.cancelled() or task.exception()
 
 
 @dataclass
@@ -150,11 +195,12 @@ async def watching(video_id: str, conn_id: str) -> AsyncIterator[Lookout]:
         lookout.watchers[video_id] -= 1
         if not lookout.watchers[video_id]:
             del lookout.watchers[video_id]
-            lookout.shared.pop(video_id, None)
         if not lookout.watchers:
             if post.lookout is lookout:
                 post.lookout = None
             await lookout.close()
+        elif video_id not in lookout.watchers and video_id in lookout.shared:
+            lookout.shared.pop(video_id)[1].cancel()
 
 
 async def delete_video(video_id: str, conn_id: str) -> None:

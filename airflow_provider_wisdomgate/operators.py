@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.keeping import Keeper, StoredVideo
 from airflow_provider_wisdomgate.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
+from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
 from airflow_provider_wisdomgate.protocol import Call, Part, check_name
 from airflow_provider_wisdomgate.replies import Video
 from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, resolve
@@ -71,18 +71,8 @@ class WisdomGateBaseOperator(BaseOperator):
         return openlineage_facets(self._stored)
 
 
-class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
-    """Asks for a video and returns its id. Costs money, so nothing is ever sent twice that may have arrived.
-
-    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not.
-
-    :param model: a model that the gateway serves. (templated)
-    :param prompt: the text that describes the video. (templated)
-    :param seconds: length of the clip, a whole number. (templated)
-    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
-    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
-    :param fields: whatever else the model takes, passed through. (templated)
-    """
+class _RequestOperator(WisdomGateBaseOperator):
+    """The arguments of a create, and its call."""
 
     template_fields: Sequence[str] = (
         "model",
@@ -93,7 +83,6 @@ class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
         "fields",
         "wisdomgate_conn_id",
     )
-    ui_color = "#f7e3d9"
 
     def __init__(
         self,
@@ -114,12 +103,6 @@ class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
         self.input_reference = input_reference
         self.fields = fields
 
-    def execute(self, context: Context) -> str:
-        """Return the video's id."""
-        video = self.hook.client.send(self._call())
-        self.log.info("Video %s is %s", video.id, video.status)
-        return video.id
-
     def _call(self) -> Call[Video]:
         return self.hook.create_call(self.model, self.prompt, self._options())
 
@@ -131,6 +114,28 @@ class WisdomGateCreateVideoOperator(WisdomGateBaseOperator):
         if clash := own.keys() & fields.keys():
             raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
         return {**fields, **own}
+
+
+class WisdomGateCreateVideoOperator(_RequestOperator):
+    """Asks for a video and returns its id. Costs money, so nothing is ever sent twice that may have arrived.
+
+    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not.
+
+    :param model: a model that the gateway serves. (templated)
+    :param prompt: the text that describes the video. (templated)
+    :param seconds: length of the clip, a whole number. (templated)
+    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
+    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
+    :param fields: whatever else the model takes, passed through. (templated)
+    """
+
+    ui_color = "#f7e3d9"
+
+    def execute(self, context: Context) -> str:
+        """Return the video's id."""
+        video = self.hook.client.send(self._call())
+        self.log.info("Video %s is %s", video.id, video.status)
+        return video.id
 
 
 class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
@@ -146,6 +151,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
 
     template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")
     ui_color = "#ddf0dc"
+    operator_extra_links = (WisdomGateVideoLink(),)
 
     def __init__(
         self,
@@ -166,9 +172,11 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
         """Return the manifest."""
         _check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         check_name("video_id", self.video_id, "Give the id that a create returned.")
+        destination = resolve(destination_of(self.destination, context), self.hook.storage_path)
+        tell_destination(context, destination)
         stored = self.hook.download_video(
             self.video_id,
-            destination_of(self.destination, context),
+            destination,
             if_exists=self.if_exists,
             max_bytes=self.max_bytes,
             made_by=made_by(context, self.retries),
@@ -177,7 +185,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
         return self._finish(context, stored)
 
 
-class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
+class WisdomGateGenerateVideoOperator(_RequestOperator):
     """Asks for a video, waits for it and stores it: one task that can be killed, retried and cleared at any time.
 
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
@@ -188,7 +196,7 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
     :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
         ``replace`` makes a new one in its place; ``fail`` fails. (templated)
     :param timeout: seconds that one try waits for the video.
-    :param poll_interval: the longest pause between looks, in seconds; the shortest is a sixth of it.
+    :param poll_interval: the longest pause between looks, in seconds; see :func:`pacing.pause`.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
         ``fail``, or ``create`` another one.
@@ -199,12 +207,13 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
     """
 
     template_fields: Sequence[str] = (
-        *WisdomGateCreateVideoOperator.template_fields,
+        *_RequestOperator.template_fields,
         "destination",
         "if_exists",
         "on_lost_create",
     )
     ui_color = "#d9d7f2"
+    operator_extra_links = (WisdomGateVideoLink(),)
 
     def __init__(
         self,
@@ -231,16 +240,16 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         self.record_prompt = record_prompt
         self.max_bytes = max_bytes
 
-    def execute(self, context: Context) -> dict[str, Any]:  # type: ignore[override]  # the clip, not only its id
+    def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the stored clip, or defer until the video is finished."""
         keeper, call = self._prepare(context)
+        tell_destination(context, keeper.target.uri)
         step, manifest = keeper.begin()
         if isinstance(step, Done):
             return self._finish(context, step.found)
         wait = Wait(self._deadline(context), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
-            manifest, video = keeper.create(manifest, step.takes, lambda: self.hook.client.send(call))
-            self.log.info("Video %s is %s; its record is %s.json", video.id, video.status, manifest.uri)
+            manifest = self._create(keeper, manifest, step, call)
         else:
             self.log.info("Going on with video %s, created before", manifest.video_id)
         with self._accounting_for(keeper, manifest) as video_id:
@@ -279,11 +288,21 @@ class WisdomGateGenerateVideoOperator(WisdomGateCreateVideoOperator):
         for name in ("timeout", "poll_interval"):
             if not isinstance(value := getattr(self, name), int | float) or not value > 0:
                 raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
-        # Who says "create" to a lost create takes the risk of paying twice: then it may be sent again at once, too.
-        call = replace(self._call(), repeatable=self.on_lost_create == "create")
+        call = self._call()
         wanted = self._wanted(call, made_by(context, self.retries))
         target = Target(self._destination(context))
         return Keeper(target, wanted, self.if_exists, self.on_lost_create, self.max_bytes, self._check), call
+
+    def _create(self, keeper: Keeper, mine: Manifest, step: Claim, call: Call[Video]) -> Manifest:
+        try:
+            manifest, video = keeper.create(mine, step.takes, lambda: self.hook.client.send(call))
+        except errors.LostCreateError as error:
+            if self.on_lost_create == "fail":
+                raise
+            advice = "A retry creates it anew, as on_lost_create='create' says."
+            raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
+        self.log.info("Video %s is %s; its record is %s.json", video.id, video.status, manifest.uri)
+        return manifest
 
     def _destination(self, context: Context) -> str:
         return resolve(destination_of(self.destination, context), self.hook.storage_path)

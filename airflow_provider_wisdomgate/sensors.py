@@ -70,7 +70,11 @@ class WisdomGateVideoSensor(BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Return the finished video, or defer until the wait is over."""
         if not self.deferrable:
-            return super().execute(context)
+            try:
+                return super().execute(context)
+            except AirflowSensorTimeout as error:
+                self._skip_if_told(error)  # Airflow applies never_fail to a deferred sensor's timeout only
+                raise
         now = time.time()
         deadline = now + self.timeout
         step = self.hook.look(self.video_id, Wait(deadline, self.poke_interval, since=now))
@@ -115,8 +119,11 @@ class WisdomGateVideoSensor(BaseSensorOperator):
             self._fail(error)
 
     def _fail(self, error: errors.WisdomGateError) -> NoReturn:
-        if self.soft_fail or self.never_fail:
-            raise AirflowSkipException(f"Skipping, since soft_fail or never_fail is set: {error}") from error
+        self._skip_if_told(error)
         if isinstance(error, errors.WaitTimeoutError):
             raise AirflowSensorTimeout(str(error)) from error
         raise error
+
+    def _skip_if_told(self, error: Exception) -> None:
+        if self.soft_fail or self.never_fail:
+            raise AirflowSkipException(f"Skipping, since soft_fail or never_fail is set: {error}") from error

@@ -64,8 +64,11 @@ class Target:
     """One destination: the clip's place and the manifest beside it."""
 
     def __init__(self, uri: str) -> None:
-        with storage_errors(uri):
-            self._store = open_store(uri)
+        try:
+            with storage_errors(uri):
+                self._store = open_store(uri)
+        except errors.ConfigurationError as error:
+            raise errors.ConfigurationError(f"destination {error.message}", next_step=error.next_step) from error
         self.uri = self._store.uri
 
     def sweep(self) -> None:
@@ -83,6 +86,11 @@ class Target:
         """Return the bytes of what stands at the destination, None where nothing does."""
         with storage_errors(self.uri):
             return self._store.size()
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
+        with storage_errors(self.uri):
+            return self._store.read_range(start, end)
 
     def write(self, manifest: Manifest) -> Manifest:
         """Write the manifest over the one there."""
@@ -178,7 +186,7 @@ class Incoming:
         if content.offset != self.size or (content.offset and content.total not in (None, self.total)):
             self.start_over()
         if content.offset != self.size:
-            raise errors.ConnectionBrokenError("The gateway went on with another file than it began with.")
+            raise errors.ContentError("The gateway went on with another file than it began with.")
         self.validator, self.total = content.validator, content.total
         for chunk in content.chunks():
             self.check()
@@ -222,7 +230,7 @@ def _fetch(
         except errors.WisdomGateError as error:
             failures = 1 if incoming.size > furthest else failures + 1
             furthest = max(furthest, incoming.size)
-            if incoming.size in (had, incoming.total):
+            if incoming.size == incoming.total or (incoming.size == had and isinstance(error, errors.ContentError)):
                 incoming.start_over()  # going on brings nothing: what is here may be what is wrong
             last = error
             delay = ask_again(error, repeatable=True, attempt=failures, patience=patience, jitter=random.random())
@@ -245,8 +253,11 @@ def read_reference(uri: str) -> Part:
 
     :raises ConfigurationError: it is not there, too large, or no JPEG, PNG or WebP.
     """
-    with storage_errors(uri):
-        data = open_store(uri).read("")
+    try:
+        with storage_errors(uri):
+            data = open_store(uri).read("")
+    except errors.ConfigurationError as error:
+        raise errors.ConfigurationError(f"input_reference {error.message}", next_step=error.next_step) from error
     if data is None:
         raise errors.ConfigurationError(f"input_reference {uri!r} does not exist.")
     if len(data) > MAX_REFERENCE:

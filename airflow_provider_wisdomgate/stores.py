@@ -13,18 +13,25 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_wisdomgate import exceptions as errors
 
-BLOCK = 16 * 1024**2
+# One part of an upload; three of them are in memory at once. S3 takes 10,000 parts of at least 5 MiB.
+BLOCK = 8 * 1024**2
+# What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
+PLAIN = "/:+@=,~"
 WRITE_BEHIND = 32 * 1024**2
-# The keyword by which each fsspec filesystem takes the content type of an object it writes.
-CONTENT_TYPE_KEYWORDS = {"s3": "ContentType", "s3a": "ContentType", "gs": "content_type", "gcs": "content_type"}
+# How the fsspec filesystem behind each scheme takes the content type of an object it writes.
+CONTENT_TYPE_OPTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
+    **dict.fromkeys(("s3", "s3a"), lambda kind: {"ContentType": kind}),
+    **dict.fromkeys(("gs", "gcs"), lambda kind: {"content_type": kind}),
+    **dict.fromkeys(("abfs", "abfss", "adl"), lambda kind: {"content_settings": {"content_type": kind}}),
+}
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}
 
 
@@ -35,6 +42,7 @@ class Store(Protocol):
 
     def size(self) -> int | None: ...
     def read(self, suffix: str) -> bytes | None: ...
+    def read_range(self, start: int, end: int) -> bytes: ...
     def create(self, suffix: str, data: bytes) -> bool: ...
     def write(self, suffix: str, data: bytes) -> None: ...
     def delete(self, suffix: str) -> None: ...
@@ -48,7 +56,7 @@ class LocalStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.uri = f"file://{path}"
+        self.uri = f"file://{quote(str(path), safe=PLAIN)}"
         self._part_prefix = f".{path.name[:120]}."  # a file name ends at 255 bytes
 
     def _beside(self, suffix: str) -> Path:
@@ -64,6 +72,11 @@ class LocalStore:
             return self._beside(suffix).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def read_range(self, start: int, end: int) -> bytes:
+        with open(self._path, "rb") as file:
+            file.seek(start)
+            return file.read(end - start)
 
     def create(self, suffix: str, data: bytes) -> bool:
         with self._named_part(data) as part:
@@ -199,6 +212,10 @@ class ObjectStore:
             return None
         return data
 
+    def read_range(self, start: int, end: int) -> bytes:
+        data: bytes = self._fs.cat_file(self._path, start=start, end=end)
+        return data
+
     def create(self, suffix: str, data: bytes) -> bool:
         try:
             self._fs.pipe_file(self._path + suffix, data, mode="create")
@@ -222,18 +239,17 @@ class ObjectStore:
 
     def publish(self, part: IO[bytes], content_type: str) -> None:
         part.seek(0)
-        keyword = CONTENT_TYPE_KEYWORDS.get(self._protocol)
-        options = {keyword: content_type} if keyword else {}
+        options_for = CONTENT_TYPE_OPTIONS.get(self._protocol)
+        options = options_for(content_type) if options_for else {}
         target = self._fs.open(self._path, "wb", block_size=BLOCK, **options)
         try:
-            shutil.copyfileobj(part, target, BLOCK)
+            shutil.copyfileobj(part, target)
+            target.close()
         except BaseException:
-            # close() would publish what is there so far
-            if hasattr(target, "discard"):
+            target.closed = True  # or close(), and so the garbage collector, publishes what is there so far
+            with suppress(Exception):  # a store that failed a write may fail this too; what counts is the first error
                 target.discard()
-            target.closed = True
             raise
-        target.close()
 
 
 def open_store(uri: str) -> Store:
@@ -243,10 +259,10 @@ def open_store(uri: str) -> Store:
     """
     scheme = urlsplit(uri).scheme if "://" in uri else ""
     if scheme in ("", "file", "local"):
-        path = unquote(urlsplit(uri).path) if scheme else uri
+        path = unquote(uri.partition("://")[2]) if scheme else uri
         if not path.startswith("/"):
             raise errors.ConfigurationError(
-                f"destination {uri!r} is no absolute path.", next_step="Use file:///folder/name.mp4."
+                f"{uri!r} is no absolute path.", next_step="Use file:///folder/name or /folder/name."
             )
         return LocalStore(Path(path))
     try:
@@ -254,7 +270,7 @@ def open_store(uri: str) -> Store:
     except (ValueError, ImportError) as error:
         extra = EXTRAS.get(scheme)
         raise errors.ConfigurationError(
-            f"destination {uri!r}: Airflow has no filesystem for {scheme}:// ({error})",
+            f"{uri!r}: Airflow has no filesystem for {scheme}:// ({error})",
             next_step=f"pip install 'airflow-provider-wisdomgate[{extra}]'"
             if extra
             else "Install the provider package that brings it, or use a path, s3://, gs:// or abfs://.",

@@ -16,7 +16,6 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.pacing import FINEST
 from airflow_provider_wisdomgate.replies import Video
 from airflow_provider_wisdomgate.waiting import Again, End, Wait, after_look, event_of, first_look, news
 
@@ -34,7 +33,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
 
     :param video_id: the video to wait for.
     :param wisdomgate_conn_id: the connection it was created with.
-    :param poll_interval: the longest pause between looks, in seconds; the shortest is a sixth of it.
+    :param poll_interval: the longest pause between looks, in seconds; see :func:`pacing.pause`.
     :param deadline: when to give up, in epoch seconds.
     :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
@@ -100,17 +99,23 @@ class WisdomGateVideoTrigger(BaseTrigger):
             lookout = await stack.enter_async_context(watching(self.video_id, self.wisdomgate_conn_id))
             while isinstance(step, Again):
                 await asyncio.sleep(step.delay)
-                seen = await self._look(lookout)
-                if line := news(step.wait, seen):
+                seen = await self._look(lookout, step)
+                now = time.time()
+                if line := news(step.wait, seen, now):
                     self.log.log(*line)
-                step = after_look(step.wait, seen, time.time(), random.random())
+                step = after_look(step.wait, seen, now, random.random())
         return step
 
-    async def _look(self, lookout: Lookout) -> Video | errors.WisdomGateError:
+    async def _look(self, lookout: Lookout, step: Again) -> Video | errors.WisdomGateError:
+        last = step.wait.last
+        due = min(self.deadline, last.expires_at) if last and last.expires_at else self.deadline
         try:
-            return await lookout.look(self.video_id, self.deadline, fresh_for=self.poll_interval * FINEST)
+            return await lookout.look(self.video_id, due, fresh_for=step.delay / 2)
         except errors.WisdomGateError as error:
-            return error
+            if not isinstance(error, errors.ConfigurationError) or error.__cause__ is None:
+                return error
+            # "Not found" is what Airflow says as well where a secrets backend or its database did not answer.
+            return errors.ConnectionBrokenError(error.message, video_id=self.video_id, next_step=error.next_step)
         except Exception as error:  # Airflow's own database or API was away: a miss like any other
             return errors.ConnectionBrokenError(f"The look failed: {error!r}", video_id=self.video_id)
 

@@ -135,9 +135,9 @@ def run_clip(clip: Clip, dice: random.Random) -> Iterator[None]:
 
 
 @contextmanager
-def server(command: list[str], ready: str) -> Iterator[str]:
+def server(home: Path, command: list[str], ready: str) -> Iterator[str]:
     """Start a server of its own process and yield the line that says it is ready."""
-    with tempfile.NamedTemporaryFile("w+") as log:  # not a pipe: an undrained one stops the server in the end
+    with tempfile.NamedTemporaryFile("w+", dir=home) as log:  # not a pipe: an undrained one stops the server in the end
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             while not (lines := [line for line in Path(log.name).read_text().splitlines() if ready in line]):
@@ -156,11 +156,11 @@ def far_side(home: Path, s3: bool) -> Iterator[str]:
     bin_dir = Path(sys.executable).parent
     with ExitStack() as stack:
         command = [str(bin_dir / "wisdomgate-sandbox"), "--port=0", "--render-seconds=0.2", "--print-url"]
-        url = stack.enter_context(server(command, "WISDOMGATE_SANDBOX_URL=")).partition("=")[2]
+        url = stack.enter_context(server(home, command, "WISDOMGATE_SANDBOX_URL=")).partition("=")[2]
         connection = {"conn_type": "wisdomgate", "host": url, "password": "sandbox-key"}
         os.environ["AIRFLOW_CONN_WISDOMGATE_DEFAULT"] = json.dumps(connection)
         if s3:
-            moto = stack.enter_context(server([str(bin_dir / "moto_server"), "-p", "0"], "Running on http://"))
+            moto = stack.enter_context(server(home, [str(bin_dir / "moto_server"), "-p", "0"], "Running on http://"))
             endpoint = "http" + moto.rpartition("http")[2]
             extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
             aws = {"conn_type": "aws", "login": "any", "password": "any", "extra": extra}
@@ -212,6 +212,9 @@ def table(clips: list[Clip], url: str, home: Path, spool: Path, seconds: float) 
     stored = [clip for clip in clips if clip.outcome == STORED]
     lost = [clip for clip in clips if clip.outcome == LOST]
     whole = sum(is_whole(clip) for clip in stored)
+    left = {*home.rglob("*.part"), *spool.rglob("*")}
+    for path in left:
+        print(f"left behind: {path.name}", file=sys.stderr)
     return {
         "clips": len(clips),
         "tries": sum(clip.tries for clip in clips),
@@ -224,7 +227,7 @@ def table(clips: list[Clip], url: str, home: Path, spool: Path, seconds: float) 
         "creates paid for": sum(made.values()),
         "clips paid for twice": sum(count > 1 for count in made.values()),
         "stored clips not paid for exactly once": sum(made[clip.prompt] != 1 for clip in stored),
-        "parts and spool files left": len([*home.rglob("*.part"), *spool.rglob("*")]),
+        "parts and spool files left": len(left),
         "wall seconds": round(seconds, 1),
     }
 

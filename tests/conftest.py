@@ -1,0 +1,141 @@
+"""What every test stands on: a private Airflow, the sandbox as the gateway, moto's S3 as the object store."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+# Before anything imports Airflow: scripts/test gives a home of its own, plain pytest gets one here.
+if "AIRFLOW_HOME" not in os.environ:
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="wisdomgate-tests-airflow.")
+    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+# dag.test() runs only what stands there.
+os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).parents[1] / "example_dags")
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+
+if TYPE_CHECKING:
+    from support import LocalPlace, S3Place, TaskInstance
+
+    from airflow_provider_wisdomgate.hooks import WisdomGateHook
+    from airflow_provider_wisdomgate.sandbox import Sandbox
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Not in pyproject.toml: pytest would import Airflow for it, before AIRFLOW_HOME is set here.
+    config.addinivalue_line("filterwarnings", "ignore::airflow.exceptions.RemovedInAirflow4Warning")
+
+
+@pytest.fixture
+def sandbox(wisdomgate_sandbox: Sandbox) -> Sandbox:
+    """The gateway, which has seen nothing yet."""
+    return wisdomgate_sandbox
+
+
+@pytest.fixture
+def connect(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Point the default connection to the sandbox; arguments replace its fields, ``extra`` is added to its extra."""
+
+    def set_connection(conn_id: str = "wisdomgate_default", **fields: Any) -> dict[str, Any]:
+        extra = {"storage_path": str(tmp_path / "clips"), **fields.pop("extra", {})}
+        connection = {"conn_type": "wisdomgate", "host": sandbox.url, "password": sandbox.api_key, "extra": extra}
+        connection |= fields
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
+        return connection
+
+    return set_connection
+
+
+@pytest.fixture
+def connection(connect: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The default connection, to the sandbox, with a storage path in this test's folder."""
+    return connect()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses between tries, and nothing else."""
+    from support import QUICK
+
+    from airflow_provider_wisdomgate import pacing
+    from airflow_provider_wisdomgate.hooks import WisdomGateHook
+    from airflow_provider_wisdomgate.storage import Target
+
+    monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(WisdomGateHook, "patience", QUICK)
+    # A default argument: storage.FETCH_PATIENCE was read when the function was made.
+    monkeypatch.setitem(Target.land.__kwdefaults__, "patience", QUICK)
+
+
+@pytest.fixture
+def hook(connection: dict[str, Any], quick: None) -> WisdomGateHook:
+    """A hook on the default connection that tries four times within a blink."""
+    from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+    return WisdomGateHook()
+
+
+@pytest.fixture
+def context() -> Callable[..., dict[str, TaskInstance]]:
+    """Make the context of a task instance that runs nowhere."""
+    from support import TaskInstance
+
+    return lambda **facts: {"ti": TaskInstance(**facts)}
+
+
+@pytest.fixture(scope="session")
+def _s3_url() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(_s3_url: str, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+    """A bucket of this test's own, reached through the connection ``aws_default``."""
+    from support import S3Place
+
+    extra = {"endpoint_url": _s3_url, "region_name": "us-east-1"}
+    aws = {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps(aws))
+    return S3Place(_s3_url)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalPlace:
+    """A folder of this test's own."""
+    from support import LocalPlace
+
+    return LocalPlace(tmp_path / "place")
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest) -> LocalPlace | S3Place:
+    """Somewhere to put clips: a folder, then a bucket."""
+    place: LocalPlace | S3Place = request.getfixturevalue(request.param)
+    return place
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's metadata database in AIRFLOW_HOME, made once."""
+    from airflow.configuration import AIRFLOW_HOME
+    from airflow.utils.db import initdb
+
+    assert os.environ["AIRFLOW_HOME"] == AIRFLOW_HOME, "something imported Airflow before tests/conftest.py"
+    initdb()

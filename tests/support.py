@@ -1,0 +1,155 @@
+"""Small real stand-ins and helpers that several test modules share."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import traceback
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+from airflow.providers.common.compat.sdk import TaskDeferred
+
+try:
+    from airflow.sdk.module_loading import import_string
+except ImportError:
+    from airflow.utils.module_loading import import_string
+
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.sandbox.render import padded, render
+from airflow_provider_wisdomgate.waiting import Patience
+
+# Retry-After: 1 is beyond its cap, so that no test waits for it.
+QUICK = Patience(tries=4, base=0.002, cap=0.2)
+SMALL: dict[str, Any] = {"model": "any", "seconds": "1", "size": "64x48"}
+# A short silence that still is long for a loopback server on a busy machine.
+IMPATIENT = 0.3
+
+
+@dataclass
+class TaskInstance:
+    """What operators and sensors ask of a task instance."""
+
+    dag_id: str = "dag"
+    run_id: str = "manual__2026-01-01T00:00:00+00:00"
+    task_id: str = "clip"
+    map_index: int = -1
+    max_tries: int = 0
+    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
+    first_reschedule_date: datetime | None = None
+
+    def get_first_reschedule_date(self, context: Mapping[str, Any]) -> datetime | None:
+        return self.first_reschedule_date
+
+
+class LocalPlace:
+    """A folder."""
+
+    content_type = None  # files have none
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def uri(self, name: str) -> str:
+        return f"file://{self.folder}/{name}"
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
+
+    def read(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+    def write(self, name: str, data: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_bytes(data)
+
+    def delete(self, name: str) -> None:
+        (self.folder / name).unlink()
+
+    def content_type_of(self, name: str) -> str | None:
+        return None
+
+
+class S3Place:
+    """A bucket."""
+
+    def __init__(self, url: str) -> None:
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+        self.bucket = f"clips-{uuid.uuid4().hex}"
+        self.client.create_bucket(Bucket=self.bucket)
+
+    def uri(self, name: str) -> str:
+        return f"s3://aws_default@{self.bucket}/{name}"
+
+    def names(self) -> list[str]:
+        return sorted(each["Key"] for each in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", ()))
+
+    def read(self, name: str) -> bytes:
+        data: bytes = self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.bucket, Key=name, Body=data)
+
+    def delete(self, name: str) -> None:
+        self.client.delete_object(Bucket=self.bucket, Key=name)
+
+    def content_type_of(self, name: str) -> str | None:
+        kind: str = self.client.head_object(Bucket=self.bucket, Key=name)["ContentType"]
+        return kind
+
+
+def asked(directives: str, text: str = "a cat") -> str:
+    """Write a prompt that asks the sandbox for something."""
+    return f"{text} [sandbox: {directives}]"
+
+
+def made(hook: WisdomGateHook, directives: str = "", text: str = "a cat") -> str:
+    """Create a video that is finished at once, and return its id."""
+    prompt = asked(f"render=0 {directives}".strip(), text)
+    return hook.create_video(SMALL["model"], prompt, seconds=SMALL["seconds"], size=SMALL["size"]).id
+
+
+def whole(text: str = "a cat", size: int | None = None, container: str = "mp4") -> bytes:
+    """Return the bytes that the sandbox renders for a text."""
+    clip = padded(render(text, (64, 48), 1, container), size)
+    return b"".join(clip.chunks(0, clip.size))
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def told(error: BaseException) -> str:
+    """Return everything an error says to anybody: message, repr, causes and traceback."""
+    return "".join([*traceback.format_exception(error), repr(error), str(vars(error))])
+
+
+def fire(deferred: TaskDeferred) -> Any:
+    """Do what the triggerer does with a deferral: serialise, make the trigger again, take its first event."""
+    name, arguments = deferred.trigger.serialize()
+    trigger = import_string(name)(**json.loads(json.dumps(arguments)))
+
+    async def first_event() -> Any:
+        async for event in trigger.run():
+            return event.payload
+
+    return json.loads(json.dumps(asyncio.run(first_event())))
+
+
+def resume(operator: Any, deferred: TaskDeferred, event: Any, context: Any) -> Any:
+    """Go on with a deferred task in a new operator object, as Airflow does."""
+    kwargs = json.loads(json.dumps(dict(deferred.kwargs or {})))
+    return operator.resume_execution(deferred.method_name, {**kwargs, "event": event}, context)

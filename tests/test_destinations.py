@@ -1,0 +1,237 @@
+"""What a download meets at its destination: an earlier clip, somebody else's file, or a place that cannot be."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import LocalPlace, S3Place, made, whole
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.sandbox import Sandbox
+from airflow_provider_wisdomgate.storage import read_reference, resolve
+
+Place = LocalPlace | S3Place
+CAT = whole()
+
+
+# What is there already
+
+
+def test_the_same_video_is_skipped_without_a_single_request(
+    hook: WisdomGateHook, place: Place, sandbox: Sandbox
+) -> None:
+    video_id = made(hook)
+    first = hook.download_video(video_id, place.uri("cat.mp4"))
+    asked = len(sandbox.requests())
+    assert hook.download_video(video_id, place.uri("cat.mp4")) == first
+    assert len(sandbox.requests()) == asked
+
+
+def test_replace_fetches_the_same_video_anew(hook: WisdomGateHook, place: Place, sandbox: Sandbox) -> None:
+    video_id = made(hook)
+    first = hook.download_video(video_id, place.uri("cat.mp4"))
+    again = hook.download_video(video_id, place.uri("cat.mp4"), if_exists="replace")
+    assert (again.sha256, again.claim_id != first.claim_id) == (first.sha256, True)
+    assert (place.names(), sandbox.counts()["downloads"]) == (["cat.mp4", "cat.mp4.json"], 2)
+
+
+def test_fail_fails_without_a_request_when_the_clip_is_there(
+    hook: WisdomGateHook, place: Place, sandbox: Sandbox
+) -> None:
+    video_id = made(hook)
+    hook.download_video(video_id, place.uri("cat.mp4"), if_exists="fail")
+    asked = len(sandbox.requests())
+    with pytest.raises(errors.DestinationTakenError, match="if_exists='fail'"):
+        hook.download_video(video_id, place.uri("cat.mp4"), if_exists="fail")
+    assert (len(sandbox.requests()), place.read("cat.mp4")) == (asked, CAT)
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "fail"])
+def test_another_videos_clip_is_never_touched(
+    if_exists: Any, hook: WisdomGateHook, place: Place, sandbox: Sandbox
+) -> None:
+    first, second = made(hook), made(hook, text="a dog")
+    stored = hook.download_video(first, place.uri("cat.mp4"))
+    asked = len(sandbox.requests())
+    with pytest.raises(errors.DestinationTakenError, match=f"video {first} there, video {second} wanted"):
+        hook.download_video(second, place.uri("cat.mp4"), if_exists=if_exists)
+    assert len(sandbox.requests()) == asked
+    assert (place.read("cat.mp4"), json.loads(place.read("cat.mp4.json"))) == (CAT, stored.as_dict())
+
+
+def test_replace_puts_another_video_in_the_place_of_a_clip(hook: WisdomGateHook, place: Place) -> None:
+    hook.download_video(made(hook), place.uri("cat.mp4"))
+    hook.download_video(made(hook, text="a dog"), place.uri("cat.mp4"), if_exists="replace")
+    assert place.read("cat.mp4") == whole("a dog")
+
+
+def test_a_replacement_that_fails_leaves_the_old_clip_and_its_record(hook: WisdomGateHook, place: Place) -> None:
+    first = made(hook)
+    stored = hook.download_video(first, place.uri("cat.mp4"))
+    with pytest.raises(errors.AuthenticationError):
+        hook.download_video(made(hook, "content=401", "a dog"), place.uri("cat.mp4"), if_exists="replace")
+    assert (place.read("cat.mp4"), json.loads(place.read("cat.mp4.json"))) == (CAT, stored.as_dict())
+    assert hook.download_video(first, place.uri("cat.mp4")) == stored
+
+
+@pytest.mark.parametrize("if_exists", ["skip", "fail"])
+def test_a_file_without_a_manifest_is_not_ours_to_touch(
+    if_exists: Any, hook: WisdomGateHook, place: Place, sandbox: Sandbox
+) -> None:
+    place.write("cat.mp4", b"somebody's holiday")
+    with pytest.raises(errors.DestinationTakenError, match="a file without a manifest"):
+        hook.download_video("video_1", place.uri("cat.mp4"), if_exists=if_exists)
+    assert (place.read("cat.mp4"), place.names(), sandbox.requests()) == (b"somebody's holiday", ["cat.mp4"], [])
+    hook.download_video(made(hook), place.uri("cat.mp4"), if_exists="replace")
+    assert place.read("cat.mp4") == CAT
+
+
+def test_a_json_file_that_is_no_manifest_is_named_and_left(hook: WisdomGateHook, place: Place) -> None:
+    place.write("cat.mp4.json", b'{"subtitles": []}')
+    with pytest.raises(errors.DestinationTakenError, match=r"cat\.mp4\.json is no manifest"):
+        hook.download_video("video_1", place.uri("cat.mp4"))
+    assert place.read("cat.mp4.json") == b'{"subtitles": []}'
+
+
+def test_a_clip_that_somebody_removed_is_fetched_again(hook: WisdomGateHook, place: Place) -> None:
+    video_id = made(hook)
+    hook.download_video(video_id, place.uri("cat.mp4"))
+    place.delete("cat.mp4")
+    hook.download_video(video_id, place.uri("cat.mp4"))
+    assert place.read("cat.mp4") == CAT
+
+
+# Places that cannot be
+
+
+@pytest.mark.parametrize("extra", ["gcs", "azure"])
+def test_a_missing_filesystem_package_is_named_by_its_extra(extra: str, hook: WisdomGateHook, sandbox: Sandbox) -> None:
+    scheme, package = {"gcs": ("gs", "google"), "azure": ("abfs", "microsoft")}[extra]
+    if importlib.util.find_spec(f"airflow.providers.{package}"):
+        pytest.skip(f"the provider for {scheme}:// is installed")
+    with pytest.raises(errors.ConfigurationError, match=rf"pip install 'airflow-provider-wisdomgate\[{extra}\]'"):
+        hook.download_video("video_1", f"{scheme}://bucket/cat.mp4")
+    assert sandbox.requests() == []
+
+
+def test_a_missing_s3fs_is_named_by_its_extra(
+    hook: WisdomGateHook, sandbox: Sandbox, s3: S3Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where only the amazon provider is installed
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_FRESH", os.environ["AIRFLOW_CONN_AWS_DEFAULT"])
+    with pytest.raises(errors.ConfigurationError, match=r"pip install 'airflow-provider-wisdomgate\[s3\]'"):
+        hook.download_video("video_1", "s3://aws_fresh@bucket/cat.mp4")
+    assert sandbox.requests() == []
+
+
+def test_an_unknown_scheme_is_named_with_those_that_work(hook: WisdomGateHook, sandbox: Sandbox) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"no filesystem for teapot://.*use a path, s3://"):
+        hook.download_video("video_1", "teapot://bucket/cat.mp4")
+    assert sandbox.requests() == []
+
+
+def test_a_folder_that_cannot_be_made_is_found_before_any_request(
+    hook: WisdomGateHook, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"no folder")
+    with pytest.raises(errors.StorageError, match=r"The storage at .*file/cat.mp4 refused"):
+        hook.download_video("video_1", str(tmp_path / "file" / "cat.mp4"))
+    assert sandbox.requests() == []
+
+
+def test_a_bucket_that_does_not_exist_is_found_before_any_request(
+    hook: WisdomGateHook, sandbox: Sandbox, s3: S3Place
+) -> None:
+    with pytest.raises(errors.StorageError, match=r"The storage at s3://aws_default@no-such-bucket/cat.mp4 refused"):
+        hook.download_video("video_1", "s3://aws_default@no-such-bucket/cat.mp4")
+    assert sandbox.requests() == []
+    assert "no-such-bucket" not in {bucket["Name"] for bucket in s3.client.list_buckets()["Buckets"]}
+
+
+def test_a_destination_that_is_a_folder_is_refused(hook: WisdomGateHook, place: Place, sandbox: Sandbox) -> None:
+    place.write("clips/other.mp4", b"x") if isinstance(place, S3Place) else (place.folder / "clips").mkdir(parents=True)
+    with pytest.raises(errors.ConfigurationError, match="is a folder"):
+        hook.download_video("video_1", place.uri("clips"))
+    assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    "destination", ["", "  ", "clips/", "s3://bucket/clips/", None, 5, "../x.mp4", "a/../../x.mp4"]
+)
+def test_a_destination_that_names_no_file_of_ours_is_refused(
+    destination: Any, hook: WisdomGateHook, sandbox: Sandbox
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match="destination"):
+        hook.download_video("video_1", destination)
+    assert sandbox.requests() == []
+
+
+def test_a_relative_destination_without_a_storage_path_names_all_the_ways_to_set_one(
+    connect: Callable[..., Any], sandbox: Sandbox
+) -> None:
+    connect(extra={"storage_path": None})
+    with pytest.raises(errors.ConfigurationError, match="AIRFLOW__WISDOMGATE__STORAGE_PATH"):
+        WisdomGateHook().download_video("video_1", "cat.mp4")
+    assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "storage_path", "resolved"),
+    [
+        ("cat.mp4", "/clips", "/clips/cat.mp4"),
+        ("a/b/cat.mp4", "/clips/", "/clips/a/b/cat.mp4"),
+        ("cat.mp4", "s3://aws@bucket/videos", "s3://aws@bucket/videos/cat.mp4"),
+        ("/elsewhere/cat.mp4", "/clips", "/elsewhere/cat.mp4"),
+        ("gs://bucket/cat.mp4", "/clips", "gs://bucket/cat.mp4"),
+        ("..cat.mp4", "/clips", "/clips/..cat.mp4"),
+    ],
+)
+def test_a_destination_is_completed_with_the_storage_path(destination: str, storage_path: str, resolved: str) -> None:
+    assert resolve(destination, storage_path) == resolved
+
+
+def test_the_storage_path_of_the_connection_wins_over_airflows_option(
+    connect: Callable[..., Any], quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__WISDOMGATE__STORAGE_PATH", str(tmp_path / "option"))
+    connect(extra={"storage_path": str(tmp_path / "connection")})
+    hook = WisdomGateHook()
+    uris = [hook.download_video(made(hook), "cat.mp4").uri]
+    connect(extra={"storage_path": None})
+    uris.append(WisdomGateHook().download_video(made(hook), "cat.mp4").uri)
+    assert uris == [f"file://{tmp_path}/connection/cat.mp4", f"file://{tmp_path}/option/cat.mp4"]
+
+
+def test_names_with_spaces_and_foreign_letters_stay_as_they_are(hook: WisdomGateHook, local: LocalPlace) -> None:
+    stored = hook.download_video(made(hook), str(local.folder / "Füße & 100 %.mp4"))
+    assert local.names() == ["Füße & 100 %.mp4", "Füße & 100 %.mp4.json"]
+    assert hook.download_video(str(stored.video_id), stored.uri) == stored
+
+
+# Reference images
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(b"\xff\xd8\xff\xe0rest", "jpeg"), (b"\x89PNG\r\n\x1a\nrest", "png"), (b"RIFF\0\0\0\0WEBPrest", "webp")],
+)
+def test_a_reference_image_is_read_with_the_type_that_its_bytes_tell(data: bytes, kind: str, place: Place) -> None:
+    place.write("image", data)
+    part = read_reference(place.uri("image"))
+    assert (part.name, part.content, part.content_type) == (f"reference.{kind}", data, f"image/{kind}")
+
+
+def test_a_reference_that_is_missing_or_no_image_is_named(place: Place) -> None:
+    place.write("image", b"GIF89a")
+    with pytest.raises(errors.ConfigurationError, match=r"input_reference .* is no JPEG, PNG or WebP image"):
+        read_reference(place.uri("image"))
+    with pytest.raises(errors.ConfigurationError, match=r"input_reference .* does not exist"):
+        read_reference(place.uri("nothing"))

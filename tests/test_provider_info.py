@@ -1,0 +1,92 @@
+"""What Airflow is told of this package: the schemas hold, the names resolve, the form shows."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+
+from airflow_provider_wisdomgate import FORM_EXTRAS, __version__, get_provider_info
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+
+def schema(name: str) -> dict[str, Any]:
+    path = files("airflow") / name
+    if not path.is_file():
+        pytest.skip(f"this Airflow has no {name}")
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def test_the_provider_info_fits_airflows_schema_for_installed_providers() -> None:
+    jsonschema.validate(get_provider_info(), schema("provider_info.schema.json"))
+
+
+def test_each_part_of_the_provider_info_fits_airflows_schema_for_provider_yaml() -> None:
+    whole = schema("provider.yaml.schema.json")
+    parts = get_provider_info()
+    assert set(parts) - set(whole["properties"]) == set()
+    partial = {**whole, "required": ["name", "package-name", "description", "versions"]}
+    jsonschema.validate(parts, partial)
+
+
+def test_the_provider_info_is_plain_json() -> None:
+    assert json.loads(json.dumps(get_provider_info())) == get_provider_info()
+
+
+def test_the_entry_point_finds_the_provider_info() -> None:
+    (found,) = (
+        entry for entry in entry_points(group="apache_airflow_provider") if entry.value.startswith("airflow_provider_w")
+    )
+    assert found.load()() == get_provider_info()
+    assert get_provider_info()["versions"] == [__version__]
+
+
+def test_every_module_that_the_provider_info_names_can_be_imported() -> None:
+    info = get_provider_info()
+    for kind in ("hooks", "operators", "sensors", "triggers"):
+        for group in info[kind]:
+            for module in group["python-modules"]:
+                import_module(module)
+    (connection_type,) = info["connection-types"]
+    module, _, name = connection_type["hook-class-name"].rpartition(".")
+    assert getattr(import_module(module), name) is WisdomGateHook
+
+
+def test_the_hook_and_the_provider_info_describe_one_form() -> None:
+    (connection_type,) = get_provider_info()["connection-types"]
+    behaviour = WisdomGateHook.get_ui_field_behaviour()
+    assert {name.replace("_", "-"): value for name, value in behaviour.items()} == connection_type["ui-field-behaviour"]
+    assert connection_type["connection-type"] == WisdomGateHook.conn_type
+    assert connection_type["hook-name"] == WisdomGateHook.hook_name
+    assert list(connection_type["conn-fields"]) == list(FORM_EXTRAS)
+
+
+def test_airflows_providers_manager_lists_the_connection_type_with_its_fields() -> None:
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    assert manager.providers["airflow-provider-wisdomgate"].version == __version__
+    hook = manager.hooks["wisdomgate"]
+    assert hook is not None
+    assert (hook.hook_class_name, hook.connection_id_attribute_name, hook.hook_name) == (
+        "airflow_provider_wisdomgate.hooks.WisdomGateHook",
+        "wisdomgate_conn_id",
+        "WisdomGate",
+    )
+    shown = {name.rpartition("__")[2] for name in manager.connection_form_widgets if "wisdomgate" in name}
+    assert shown == set(FORM_EXTRAS)
+    assert set(manager.field_behaviours["wisdomgate"]["hidden_fields"]) == {"schema", "port", "login"} or set(
+        manager.field_behaviours["wisdomgate"]["hidden-fields"]
+    ) == {"schema", "port", "login"}
+
+
+def test_the_storage_path_option_is_known_to_airflows_configuration() -> None:
+    from airflow.configuration import conf
+
+    assert conf.get("wisdomgate", "storage_path", fallback=None) is None

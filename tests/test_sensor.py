@@ -1,0 +1,230 @@
+"""One table of fates, three modes of waiting for them: poke, reschedule and deferrable end alike."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from support import asked, fire, import_string, made, resume
+
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:
+    from airflow.exceptions import AirflowRescheduleException
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.sandbox import Sandbox
+from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
+from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
+
+Context = Callable[..., dict[str, Any]]
+MODES = ("poke", "reschedule", "deferrable")
+PATIENT, BRIEF = 60.0, 0.1
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What a video comes to.
+
+    :param end: the status of the video that the sensor returns, or the error it raises.
+    :param rescheduled: what is different in reschedule mode, where nothing counts the misses in a row.
+    """
+
+    directives: str
+    end: str | type[BaseException]
+    timeout: float = PATIENT
+    rescheduled: type[BaseException] | None = None
+
+
+FATES = {
+    "ready at once": Fate("render=0", "completed"),
+    "ready later": Fate("render=0.1", "completed"),
+    "ready in another word": Fate("render=0 done=SUCCESS", "SUCCESS"),
+    "ready after a word nobody knows": Fate("render=0.1 status=dreaming", "completed"),
+    "ready after a burst of faults": Fate("render=0 look=500x1+502-htmlx1+503x1+dropx1", "completed"),
+    "ready after being told to slow down": Fate("render=0 look=429x2+429-emptyx1", "completed"),
+    "ready after not being known yet": Fate("render=0 look=404x2", "completed"),
+    "failed": Fate("render=0 fail=internal_error", errors.VideoFailedForGoodError),
+    "moderated": Fate("render=0 fail=moderation_blocked", errors.ModerationError),
+    "expired": Fate("render=0 expires=0", errors.VideoExpiredError),
+    "bad key": Fate("look=401", errors.AuthenticationError),
+    "bad request": Fate("look=422", errors.BadRequestError),
+    "never known": Fate("look=404", errors.VideoNotFoundError, rescheduled=AirflowSensorTimeout),
+    "a gateway that stays broken": Fate("look=500", errors.GatewayFaultError, rescheduled=AirflowSensorTimeout),
+    "never": Fate("never", AirflowSensorTimeout, timeout=BRIEF),
+}
+
+
+def end_of(mode: str, context: dict[str, Any], video_id: str, timeout: float = PATIENT, **kwargs: Any) -> Any:
+    """Run a sensor in a mode until it ends, in a new object whenever Airflow would use one."""
+
+    def sensor() -> WisdomGateVideoSensor:
+        return WisdomGateVideoSensor(
+            task_id="wait",
+            video_id=video_id,
+            poke_interval=0.004,
+            timeout=timeout,
+            mode="reschedule" if mode == "reschedule" else "poke",
+            deferrable=mode == "deferrable",
+            **kwargs,
+        )
+
+    if mode == "reschedule":
+        context["ti"].first_reschedule_date = datetime.now(UTC)
+    while True:
+        try:
+            return sensor().execute(context)
+        except AirflowRescheduleException:
+            continue
+        except TaskDeferred as deferred:
+            return resume(sensor(), deferred, fire(deferred), context)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fate", FATES)
+def test_each_fate_ends_alike_in_every_mode(fate: str, mode: str, hook: WisdomGateHook, context: Context) -> None:
+    told = FATES[fate]
+    video_id = hook.create_video("any", asked(told.directives), seconds="1", size="64x48").id
+    end, timeout = told.end, told.timeout
+    if mode == "reschedule" and told.rescheduled:
+        end, timeout = told.rescheduled, BRIEF
+    if isinstance(end, str):
+        video = end_of(mode, context(), video_id, timeout)
+        assert video == json.loads(json.dumps(video))
+        assert (video["id"], video["status"], video["progress"], video["model"]) == (video_id, end, 100, "any")
+        assert "prompt" not in video
+    else:
+        with pytest.raises(AirflowException) as caught:
+            end_of(mode, context(), video_id, timeout)
+        assert type(caught.value) is end
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+@pytest.mark.parametrize("fate", ["failed", "moderated", "expired", "bad key", "never", "never known"])
+def test_a_sensor_that_may_not_fail_skips_in_every_mode(
+    fate: str, flag: str, mode: str, hook: WisdomGateHook, context: Context
+) -> None:
+    told = FATES[fate]
+    video_id = hook.create_video("any", asked(told.directives), seconds="1", size="64x48").id
+    timeout = BRIEF if mode == "reschedule" and told.rescheduled else told.timeout
+    with pytest.raises(AirflowSkipException):
+        end_of(mode, context(), video_id, timeout, **{flag: True})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_look_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: Sandbox, context: Context) -> None:
+    video_id = made(hook, "look=500")
+    rescheduled = mode == "reschedule"
+    with pytest.raises(AirflowException):
+        end_of(mode, context(), video_id, BRIEF if rescheduled else PATIENT)
+    # Airflow waits between the looks of a rescheduled task, and this test does not.
+    assert rescheduled or sandbox.looks_of(video_id) in (10, 11)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("video_id", ["", "  ", None, 5])
+def test_a_video_id_that_is_none_is_named_before_any_request(
+    video_id: Any, mode: str, connection: dict[str, Any], sandbox: Sandbox, context: Context
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match="video_id must be a string"):
+        end_of(mode, context(), video_id)
+    assert sandbox.requests() == []
+
+
+def test_a_missing_connection_ends_a_deferred_wait_after_some_misses_and_is_named(
+    hook: WisdomGateHook, context: Context
+) -> None:
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True)
+    lost = WisdomGateVideoTrigger("video_1", "no_such_connection", 0.002, time.time() + 600)
+    with pytest.raises(errors.ConnectionBrokenError, match="no_such_connection"):
+        resume(sensor, TaskDeferred(trigger=lost, method_name="execute_complete"), fire_trigger(lost), context())
+
+
+def fire_trigger(trigger: WisdomGateVideoTrigger) -> Any:
+    return fire(TaskDeferred(trigger=trigger, method_name="execute_complete"))
+
+
+# The trigger and what crosses the database
+
+
+def test_a_deferral_carries_ids_and_numbers_only(hook: WisdomGateHook, sandbox: Sandbox, context: Context) -> None:
+    video_id = hook.create_video("any", asked("never", "a secret cat"), seconds="1", size="64x48").id
+    before = datetime.now(UTC).timestamp()
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id=video_id, deferrable=True, timeout=600, poke_interval=7)
+    with pytest.raises(TaskDeferred) as deferral:
+        sensor.execute(context())
+    name, arguments = deferral.value.trigger.serialize()
+    assert name == "airflow_provider_wisdomgate.triggers.WisdomGateVideoTrigger"
+    assert json.loads(json.dumps(arguments)) == arguments
+    assert 0 <= arguments.pop("deadline") - before - 600 < 60
+    assert arguments == {
+        "video_id": video_id,
+        "wisdomgate_conn_id": "wisdomgate_default",
+        "poll_interval": 7,
+        "delete_on_kill": False,
+    }
+    assert deferral.value.timeout == timedelta(seconds=600) + BACKSTOP
+    assert json.loads(json.dumps(dict(deferral.value.kwargs or {}))) == {}
+
+
+def test_a_trigger_is_made_again_from_what_it_serialises_to() -> None:
+    trigger = WisdomGateVideoTrigger("video_1", "another", 7.5, 1e9, True)
+    name, arguments = trigger.serialize()
+    again = import_string(name)(**json.loads(json.dumps(arguments)))
+    assert (type(again), again.serialize()) == (WisdomGateVideoTrigger, trigger.serialize())
+
+
+@pytest.mark.parametrize("fate", ["ready at once", "failed", "moderated", "expired", "bad key", "never"])
+def test_an_event_is_plain_json_and_tells_neither_prompt_nor_key(
+    fate: str, hook: WisdomGateHook, sandbox: Sandbox
+) -> None:
+    directives = FATES[fate].directives
+    video = hook.create_video("any", asked(directives, "a secret cat"), seconds="1", size="64x48")
+    deadline = datetime.now(UTC).timestamp() + (BRIEF if fate == "never" else PATIENT)
+    event = fire_trigger(WisdomGateVideoTrigger(video.id, "wisdomgate_default", 0.01, deadline))
+    outcomes = {"ready at once": "ready", "moderated": "failed", "bad key": "refused", "never": "timed_out"}
+    assert set(event) == {"version", "video_id", "outcome", "video", "error"}
+    assert (event["version"], event["video_id"], event["outcome"]) == (1, video.id, outcomes.get(fate, fate))
+    assert "secret" not in json.dumps(event)
+    assert sandbox.api_key not in json.dumps(event)
+
+
+def test_a_finished_video_beats_a_deadline_that_has_passed(hook: WisdomGateHook) -> None:
+    event = fire_trigger(WisdomGateVideoTrigger(made(hook), "wisdomgate_default", 0.01, 1.0))
+    assert event["outcome"] == "ready"
+
+
+@pytest.mark.parametrize("event", [None, {}, {"version": 99}, "ready", {"version": 1, "outcome": "ready"}])
+def test_an_event_that_is_none_of_ours_is_an_error_and_no_success(event: Any, context: Context) -> None:
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True)
+    with pytest.raises(errors.WisdomGateError):
+        sensor.execute_complete(context(), event)
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        ({}, AirflowSensorTimeout),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+)
+def test_airflows_own_end_of_a_deferral_is_the_sensors_timeout(
+    flags: dict[str, bool], error: type[Exception], context: Context
+) -> None:
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True, **flags)
+    with pytest.raises(error):
+        sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
