@@ -51,6 +51,9 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a 
         "operators": [{"integration-name": name, "python-modules": [f"{package}.operators"]}],
         "sensors": [{"integration-name": name, "python-modules": [f"{package}.sensors"]}],
         "triggers": [{"integration-name": name, "python-modules": [f"{package}.triggers"]}],
+        "task-decorators": [{"name": "wisdomgate_video", "class-name": f"{package}.decorators.wisdomgate_video_task"}],
+        "extra-links": [f"{package}.links.WisdomGateVideoLink"],
+        "plugins": [{"name": "wisdomgate", "plugin-class": f"{package}.plugin.WisdomGatePlugin"}],
         "connection-types": [
             {
                 "connection-type": "wisdomgate",
@@ -82,6 +85,22 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a 
                         "type": "string",
                         "example": "s3://aws_default@my-bucket/videos",
                         "default": None,
+                    },
+                    "served_paths": {
+                        "description": "What the player may serve besides ``storage_path``: folders or URIs, comma "
+                        "separated. A clip is served only below one of them, and only when its manifest names the DAG.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/mnt/clips,s3://aws_default@other-bucket/videos",
+                        "default": None,
+                    },
+                    "video_tab": {
+                        "description": "Show a tab Video on the page of every task instance (Airflow 3.1+). Off: the "
+                        "button Video on our own tasks leads to the same page.",
+                        "version_added": "0.1.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
                     },
                 },
             }

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,22 +43,29 @@ def wait_until(what: str, is_true: Callable[[], Any], seconds: float, pause: flo
 
 @dataclass
 class Deployment:
-    """A real Airflow. ``environment`` adds to its environment variables; values there win."""
+    """A real Airflow. ``environment`` adds to its environment variables; values there win.
+
+    :param login: an admin's name and password, where not all are admins.
+    :param prefix: the path that it is served under, e.g. ``/team/af``.
+    """
 
     dags: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     components: tuple[str, ...] = COMPONENTS
     all_admins: bool = True
+    login: tuple[str, str] | None = None
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="wisdomgate-deployment-")
         self.home = Path(self._folder.name)
         self.port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.users: dict[str, str] = {}
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -69,6 +77,7 @@ class Deployment:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(self.all_admins),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in self.users.items()),
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": self.url,
@@ -100,6 +109,13 @@ class Deployment:
                 arguments, env=self.env, stdout=log, stderr=log, start_new_session=True
             )
 
+    def add_user(self, name: str, password: str, role: str) -> None:
+        """Let somebody log in: a role of the SimpleAuthManager's. Before the start."""
+        self.users[name] = role
+        file = self.home / "simple_auth_manager_passwords.json.generated"
+        known = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps({**known, name: password}))
+
     def kill(self, name: str, how: int = signal.SIGKILL) -> None:
         """Kill a component and all its children."""
         process = self.processes.pop(name)
@@ -114,6 +130,8 @@ class Deployment:
 
     def __enter__(self) -> Deployment:
         try:
+            if self.login:
+                self.add_user(*self.login, role="admin")
             self.airflow("db", "migrate")
             for name in self.components:
                 self.start(name)
@@ -124,6 +142,9 @@ class Deployment:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():  # all at once: each takes its time
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
         for name in reversed(list(self.processes)):
             self.kill(name, signal.SIGTERM)
         self._folder.cleanup()
@@ -138,6 +159,7 @@ class Deployment:
 
     def token(self, username: str | None = None, password: str | None = None) -> str:
         """Return an API token: anybody's where all are admins, else the named user's."""
+        username, password = (username, password) if username else (self.login or (None, None))
         if username is None:
             answer = requests.get(f"{self.url}/auth/token", timeout=30)
         else:

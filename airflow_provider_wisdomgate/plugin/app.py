@@ -1,0 +1,130 @@
+"""The player's routes. Only the API server imports this. Each route asks Airflow whether the viewer may see the DAG.
+
+A client names a task instance, never a file. Whatever is not served answers with one and the same 404.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from typing import Annotated
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.providers.common.compat.sdk import conf
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+
+from airflow_provider_wisdomgate.exceptions import StorageError
+from airflow_provider_wisdomgate.links import AIRFLOW
+from airflow_provider_wisdomgate.plugin import AIRFLOW_KEY
+from airflow_provider_wisdomgate.plugin.clips import Found, find
+from airflow_provider_wisdomgate.plugin.lookup import Airflow, RefusedError, TaskRef
+from airflow_provider_wisdomgate.plugin.pages import STYLE_HASH, View, page
+from airflow_provider_wisdomgate.plugin.places import prefixes_of
+from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
+
+log = logging.getLogger(__name__)
+
+# Until then the frame's sandbox had no "allow-downloads".
+FRAME_ALLOWS_DOWNLOAD = AIRFLOW >= (3, 3, 2)
+STRICT = {
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGE_HEADERS = {
+    **STRICT,
+    "Cache-Control": "private, no-store",
+    "Content-Security-Policy": f"default-src 'none'; media-src 'self'; style-src 'sha256-{STYLE_HASH}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+}
+MEDIA_HEADERS = {
+    **STRICT,
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'self'",
+    # Starlette 0.46 compresses even a 206, and drops its length.
+    "Content-Encoding": "identity",
+    "Accept-Ranges": "bytes",
+}
+
+may_see_the_dag = Depends(requires_access_dag("GET", DagAccessEntity.XCOM))
+app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, dependencies=[may_see_the_dag])
+
+
+def task_of(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskRef:
+    """Read the ids of the path. Airflow leaves ``{MAP_INDEX}`` as it is for a task that is not mapped."""
+    if "~" in (dag_id, run_id, task_id):
+        raise HTTPException(404)  # Airflow's authorization takes it as "any DAG"
+    return TaskRef(dag_id, run_id, task_id, int(map_index) if re.fullmatch("[0-9]{1,9}", map_index) else -1)
+
+
+TaskOfPath = Annotated[TaskRef, Depends(task_of)]
+
+
+@app.get("/ti/{dag_id}/{run_id}/{task_id}/{map_index}/player")
+async def player(request: Request, ti: TaskOfPath) -> Response:
+    """Show the clip of a task instance, or say why there is none."""
+    airflow = _airflow(request)
+    found = await _find(airflow, ti)
+    state, siblings, total = await airflow.about(ti)
+    is_tab = "tab" in request.query_params
+    may_download = FRAME_ALLOWS_DOWNLOAD or not is_tab
+    view = View(ti, found, state, siblings, total, time.time(), is_tab, may_download)
+    is_something = found is not None or (siblings and ti.map_index < 0)
+    return HTMLResponse(page(view), 200 if is_something else 404, PAGE_HEADERS)
+
+
+@app.api_route("/ti/{dag_id}/{run_id}/{task_id}/{map_index}/clip", methods=["GET", "HEAD"])
+async def clip(request: Request, ti: TaskOfPath) -> Response:
+    """Send the clip, or the part of it that a Range header names."""
+    found = await _find(_airflow(request), ti)
+    if found is None or not found.is_playable:
+        raise HTTPException(404)
+    return _send(request, found, int(found.size or 0))
+
+
+def _airflow(request: Request) -> Airflow:
+    return Airflow(request.scope[AIRFLOW_KEY], request.headers)
+
+
+async def _find(airflow: Airflow, ti: TaskRef) -> Found | None:
+    try:
+        uri = await airflow.clip_uri(ti)
+        return await asyncio.to_thread(find, uri, ti.dag_id, _prefixes()) if uri else None
+    except RefusedError as error:
+        raise HTTPException(error.status) from error
+    except StorageError as error:
+        log.warning("%s", error)
+        raise HTTPException(503, "The API server cannot read the storage; its log says why.") from error
+
+
+def _prefixes() -> tuple[str, ...]:
+    options = (conf.get("wisdomgate", name, fallback=None) for name in ("storage_path", "served_paths"))
+    return prefixes_of(*options)
+
+
+def _send(request: Request, found: Found, size: int) -> Response:
+    validator = f'"{found.manifest.sha256}"'
+    headers = {**MEDIA_HEADERS, "ETag": validator, "Content-Disposition": _disposition(request, found)}
+    asked = request.headers.get("range") if request.headers.get("if-range") in (None, validator) else None
+    try:
+        part = parse_range(asked, size)
+    except OutOfRangeError:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
+    start, end = part or (0, size)
+    headers |= {"Content-Length": str(end - start), "Content-Type": str(found.place.kind)}
+    if part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 206 if part else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(found.chunks(start, end), status, headers)
+
+
+def _disposition(request: Request, found: Found) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(found.place.uri))
+    return f'{"attachment" if "download" in request.query_params else "inline"}; filename="{name}"'

@@ -1,0 +1,108 @@
+"""Asks Airflow about a task instance: its own REST API, in this process, as the viewer. Never its database.
+
+The API authenticates and authorises anew, and its session is closed before the first byte of a clip is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from airflow_provider_wisdomgate.links import DESTINATION_KEY
+
+RETURN_KEY = "return_value"
+STRIP = 24
+CREDENTIALS = ("cookie", "authorization")
+
+
+@dataclass(frozen=True)
+class TaskRef:
+    """Names a task instance. ``map_index`` -1: not mapped."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = -1
+
+    @property
+    def api_path(self) -> str:
+        dag, run, task = (quote(name, safe="") for name in (self.dag_id, self.run_id, self.task_id))
+        return f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}"
+
+
+class RefusedError(Exception):
+    """Airflow refused the viewer: HTTP 401 or 403."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Airflow:
+    """The Airflow that this app is mounted in, with the viewer's credentials."""
+
+    def __init__(self, app: Any, headers: Mapping[str, str]) -> None:
+        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        self._headers = {name: value for name in CREDENTIALS if (value := headers.get(name))}
+
+    async def clip_uri(self, ti: TaskRef) -> str | None:
+        """Return where the task says its clip is, or will be.
+
+        :raises RefusedError: the viewer may not read the task's XComs.
+        """
+        for key in (RETURN_KEY, DESTINATION_KEY):
+            entry = await self._get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
+            if uri := uri_of((entry or {}).get("value")):
+                return uri
+        return None
+
+    async def state(self, ti: TaskRef) -> str | None:
+        """Return the task instance's state, None where it has none or the viewer may not know."""
+        path = ti.api_path if ti.map_index < 0 else f"{ti.api_path}/{ti.map_index}"
+        state = (await self._get_if_allowed(path) or {}).get("state")
+        return state if isinstance(state, str) else None
+
+    async def siblings(self, ti: TaskRef) -> tuple[list[dict[str, Any]], int]:
+        """Return a page of the mapped task's instances, the one that holds ``ti``, and how many there are in all."""
+        page = max(ti.map_index, 0) // STRIP * STRIP
+        path = f"{ti.api_path}/listMapped"
+        found = await self._get_if_allowed(path, limit=STRIP, offset=page, order_by="map_index") or {}
+        return [each for each in found.get("task_instances", ()) if each["map_index"] >= 0], found.get(
+            "total_entries", 0
+        )
+
+    async def about(self, ti: TaskRef) -> tuple[str | None, list[dict[str, Any]], int]:
+        """Return state, siblings and how many siblings there are."""
+        state, (siblings, total) = await asyncio.gather(self.state(ti), self.siblings(ti))
+        return state, siblings, total
+
+    async def _get_if_allowed(self, path: str, **params: Any) -> dict[str, Any] | None:
+        try:
+            return await self._get(path, **params)
+        except RefusedError:
+            return None
+
+    async def _get(self, path: str, **params: Any) -> dict[str, Any] | None:
+        async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+            answer = await client.get(path, params=params, headers=self._headers)
+        if answer.status_code in (401, 403):
+            raise RefusedError(answer.status_code)
+        found = answer.json() if answer.status_code == 200 else None
+        return found if isinstance(found, dict) else None
+
+
+def uri_of(value: Any) -> str | None:
+    """Return the URI in an XCom's raw value: a manifest's ``uri``, or the value itself."""
+    if isinstance(value, str) and value[:1] in ('"', "{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    uri = value.get("uri") if isinstance(value, dict) else value
+    return uri if isinstance(uri, str) and "/" in uri else None
