@@ -272,7 +272,7 @@ def test_ten_thousand_triggers_that_come_and_go_leave_nothing(hook: WisdomGateHo
         assert [len(posts) for posts in lookouts._POSTS.values()] == [1]
 
     run(main)
-    assert [one for one in gc.get_objects() if isinstance(one, WisdomGateVideoTrigger)] == []
+    assert [one for one in gc.get_objects() if type(one) is WisdomGateVideoTrigger] == []
 
 
 # -------------------------------------------------------------------------------------------- sharing
