@@ -71,10 +71,10 @@ class WisdomGateHook(HttpHook):
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Tell Airflow before 3.2 which fields the connection form adds."""
         from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import FloatField, IntegerField, StringField
+        from wtforms import IntegerField, StringField
         from wtforms.validators import Optional
 
-        kinds = {"string": StringField, "integer": IntegerField, "number": FloatField}
+        kinds = {"string": StringField, "integer": IntegerField, "number": StringField}  # Airflow 2 takes no FloatField
         return {
             name: kinds[field["type"]](
                 field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]

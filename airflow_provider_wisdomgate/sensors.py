@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.exceptions import TaskDeferralTimeout
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -25,6 +24,9 @@ from airflow_provider_wisdomgate.waiting import End, Wait, result_of, video_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+# What Airflow 3 and 2 resume a task with whose deferral timed out.
+BACKSTOP_REASONS = ("Trigger timeout", "Trigger/execution timeout")
 
 
 class WisdomGateVideoSensor(BaseSensorOperator):
@@ -107,10 +109,9 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Give the backstop timeout the name that a sensor's timeout has; Airflow 2 does not."""
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
-            raise AirflowSensorTimeout(*error.args) from error
+        if next_method == "__fail__" and (next_kwargs or {}).get("error") in BACKSTOP_REASONS:
+            self._fail(errors.WaitTimeoutError("No trigger ended the wait by its deadline", video_id=self.video_id))
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def _result(self, end: End) -> dict[str, Any]:
         try:

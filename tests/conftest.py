@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: pytest would import Airflow for it, before AIRFLOW_HOME is set here.
-    config.addinivalue_line("filterwarnings", "ignore::airflow.exceptions.RemovedInAirflow4Warning")
+    import airflow.exceptions
+
+    if hasattr(airflow.exceptions, "RemovedInAirflow4Warning"):  # Airflow 3
+        config.addinivalue_line("filterwarnings", "ignore::airflow.exceptions.RemovedInAirflow4Warning")
 
 
 @pytest.fixture
