@@ -13,4 +13,5 @@ with DAG("generate_video", schedule=None) as dag:
         size="1280x720",
         destination="paper-boat/{{ run_id }}.mp4",
         deferrable=True,
+        poll_interval=10,
     )
