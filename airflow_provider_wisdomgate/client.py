@@ -162,8 +162,6 @@ class Client:
         self.settings = settings
         self.patience = patience or Patience()
         self._session = session
-        # Without this, requests puts a ~/.netrc entry for the host in place of our key.
-        session.auth = lambda request: request
 
     def close(self) -> None:
         self._session.close()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import boto3
@@ -153,3 +154,18 @@ def resume(operator: Any, deferred: TaskDeferred, event: Any, context: Any) -> A
     """Go on with a deferred task in a new operator object, as Airflow does."""
     kwargs = json.loads(json.dumps(dict(deferred.kwargs or {})))
     return operator.resume_execution(deferred.method_name, {**kwargs, "event": event}, context)
+
+
+def started(operator: Any, context: Any) -> tuple[Thread, list[BaseException]]:
+    """Execute an operator in a thread; the list gets what it ended with, if that was an error."""
+    ends: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            operator.execute(context)
+        except BaseException as end:
+            ends.append(end)
+
+    worker = Thread(target=work)
+    worker.start()
+    return worker, ends

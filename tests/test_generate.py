@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from support import LocalPlace, S3Place, asked, fire, resume, sha256, whole
+from support import LocalPlace, S3Place, asked, fire, resume, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -339,16 +339,7 @@ def test_a_killed_wait_leaves_its_video_to_the_next_try(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     operator = generate("render=0.4")
-    ends: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            operator.execute(context())
-        except BaseException as end:
-            ends.append(end)
-
-    worker = Thread(target=work)
-    worker.start()
+    worker, ends = started(operator, context())
     while not sandbox.counts()["looks"]:
         worker.join(0.01)
         assert worker.is_alive()

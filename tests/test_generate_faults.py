@@ -18,7 +18,7 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 
 # Silences are met by the single calls' tests: ten of them in a row would be seconds.
 SILENT = ("hang", "slow", "stall", "drop")
-PARTLY_WHOLE = {MP4: "mp4", MOV: "mov", WEBM: "webm"}
+CONTAINERS = {MP4: "mp4", MOV: "mov", WEBM: "webm"}
 
 
 def generate(
@@ -85,6 +85,6 @@ def test_a_fault_at_the_content(
 
     expected = CONTENT_CASES[fault]
     is_recovered = isinstance(expected, str)
-    container = PARTLY_WHOLE[expected] if is_recovered else "mp4"
+    container = CONTAINERS[expected] if is_recovered else "mp4"
     check(outcome, None if is_recovered else expected, sandbox, local, container)
     assert sandbox.counts()["creates"] == 1

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from support import IMPATIENT, LocalPlace, S3Place, asked, made, sha256, whole
+from support import IMPATIENT, LocalPlace, S3Place, asked, made, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -238,16 +237,7 @@ def test_a_download_that_is_killed_while_it_waits_for_bytes_stops_and_leaves_not
     video_id = made(hook, "bytes=3000000 content=stall")
     connect(extra={"timeout": 100 * IMPATIENT})
     operator = WisdomGateDownloadVideoOperator(task_id="clip", video_id=video_id, destination=local.uri("cat.mp4"))
-    ends: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            operator.execute(context())
-        except BaseException as end:
-            ends.append(end)
-
-    worker = Thread(target=work)
-    worker.start()
+    worker, ends = started(operator, context())
     while not any(part.stat().st_size for part in local.folder.glob("*.part")):
         worker.join(0.01)
         assert worker.is_alive()
