@@ -1,6 +1,6 @@
 """One clip for each of many prompts, two of them paid for at a time."""
 
-from airflow.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 

@@ -1,6 +1,6 @@
 """One clip: ask for a video, wait for it without holding a worker, keep it."""
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 

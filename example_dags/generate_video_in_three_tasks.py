@@ -3,7 +3,7 @@
 A retry of the create task alone pays again; the one-task operator in generate_video.py does not.
 """
 
-from airflow.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_wisdomgate.operators import WisdomGateCreateVideoOperator, WisdomGateDownloadVideoOperator
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor

@@ -32,7 +32,7 @@ import requests
 STORED, LOST, RETRY, REFUSED = 0, 3, 4, 5
 BUCKET = "chaos"
 SLOW_IMPORTS = (
-    "airflow.sdk",
+    "airflow.providers.common.compat.sdk",
     "airflow_provider_wisdomgate.operators",
     "airflow.providers.amazon.aws.fs.s3",
     "airflow.providers.amazon.aws.hooks.s3",

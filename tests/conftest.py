@@ -35,8 +35,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # Not in pyproject.toml: pytest would import Airflow for it, before AIRFLOW_HOME is set here.
     import airflow.exceptions
 
-    if hasattr(airflow.exceptions, "RemovedInAirflow4Warning"):  # Airflow 3
+    if airflow.__version__ >= "3":
         config.addinivalue_line("filterwarnings", "ignore::airflow.exceptions.RemovedInAirflow4Warning")
+    else:
+        from airflow_2 import stand_in
+
+        stand_in()
+    config.addinivalue_line("markers", "needs(feature): skipped where docs/versions.md says that Airflow lacks it")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        from versions import FEATURES
+
+        (feature,) = marker.args
+        if not FEATURES[feature]():
+            pytest.skip(f"{feature}: not on this Airflow, see docs/versions.md")
 
 
 @pytest.fixture

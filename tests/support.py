@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, ClassVar
 
 import boto3
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -21,6 +21,10 @@ try:
     from airflow.sdk.module_loading import import_string
 except ImportError:
     from airflow.utils.module_loading import import_string
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:
+    from airflow.exceptions import AirflowRescheduleException  # noqa: F401  # test_sensor takes it from here
 
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox.render import padded, render
@@ -44,6 +48,10 @@ class TaskInstance:
     max_tries: int = 0
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     first_reschedule_date: datetime | None = None
+    latest: ClassVar[TaskInstance]
+
+    def __post_init__(self) -> None:
+        TaskInstance.latest = self
 
     def get_first_reschedule_date(self, context: Mapping[str, Any]) -> datetime | None:
         return self.first_reschedule_date
@@ -154,6 +162,22 @@ def resume(operator: Any, deferred: TaskDeferred, event: Any, context: Any) -> A
     """Go on with a deferred task in a new operator object, as Airflow does."""
     kwargs = json.loads(json.dumps(dict(deferred.kwargs or {})))
     return operator.resume_execution(deferred.method_name, {**kwargs, "event": event}, context)
+
+
+def outlet_events() -> Any:
+    """Make what a context holds as ``outlet_events``."""
+    try:
+        from airflow.sdk.execution_time.context import OutletEventAccessors
+    except ImportError:
+        from airflow.utils.context import OutletEventAccessors
+    return OutletEventAccessors()
+
+
+def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Return URI and extra of what became of an alias; Airflow 2 calls assets datasets."""
+    if hasattr(accessor, "dataset_alias_events"):
+        return [(event["dest_dataset_uri"], event["extra"]) for event in accessor.dataset_alias_events]
+    return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
 
 
 def started(operator: Any, context: Any) -> tuple[Thread, list[BaseException]]:

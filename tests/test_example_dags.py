@@ -32,7 +32,7 @@ def run(name: str) -> dict[str, list[Any]]:
         for pace in ("poll_interval", "poke_interval"):
             if hasattr(task, pace):
                 setattr(task, pace, 0.1)
-        if task.is_mapped:
+        if hasattr(task, "partial_kwargs"):
             task.partial_kwargs["poll_interval"] = 0.1
     ended = dag.test()
     assert ended.state == "success"

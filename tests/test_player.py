@@ -14,10 +14,10 @@ import pytest
 from support import whole
 
 from airflow_provider_wisdomgate.ledger import Manifest
-from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER
+from airflow_provider_wisdomgate.links import DESTINATION_KEY
 from airflow_provider_wisdomgate.storage import Target
 
-pytestmark = pytest.mark.skipif(not HAS_PLAYER, reason="this Airflow mounts no pages of plugins")
+pytestmark = pytest.mark.needs("player")
 
 RUN = "manual__2026-01-01T00:00:00+00:00"
 DAGS = """
