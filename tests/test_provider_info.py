@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+import airflow_provider_wisdomgate
 from airflow_provider_wisdomgate import FORM_EXTRAS, __version__, get_provider_info
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+ROOT = Path(__file__).parents[1]
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -44,7 +50,15 @@ def test_the_entry_point_finds_the_provider_info() -> None:
         entry for entry in entry_points(group="apache_airflow_provider") if entry.value.startswith("airflow_provider_w")
     )
     assert found.load()() == get_provider_info()
+
+
+def test_the_version_stands_in_one_place_and_the_changelog_begins_with_it() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert ("version" in project["project"], project["project"]["dynamic"]) == (False, ["version"])
+    assert ROOT / project["tool"]["hatch"]["version"]["path"] == Path(airflow_provider_wisdomgate.__file__)
     assert get_provider_info()["versions"] == [__version__]
+    released = re.findall(r"^## \[(\d.*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[0] == __version__
 
 
 def test_every_module_that_the_provider_info_names_can_be_imported() -> None:
