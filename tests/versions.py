@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
 from importlib import import_module
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from airflow_provider_wisdomgate import FORM_EXTRAS
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink
@@ -69,13 +70,8 @@ def has_player() -> bool:
 def has_tab() -> bool:
     from airflow_provider_wisdomgate.plugin import tabs
 
-    option, before = "AIRFLOW__WISDOMGATE__VIDEO_TAB", dict(os.environ)
-    os.environ[option] = "True"
-    try:
+    with patch.dict(os.environ, {"AIRFLOW__WISDOMGATE__VIDEO_TAB": "True"}):
         return has_player() and bool(tabs())
-    finally:
-        os.environ.pop(option)
-        os.environ |= before
 
 
 def has_tab_download() -> bool:
