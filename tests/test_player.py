@@ -60,7 +60,11 @@ def app(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Airflow's app with two DAGs and a run of each; ada is an admin, vera a viewer."""
     from airflow.api_fastapi.app import create_app, purge_cached_app
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+
+    try:
+        from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import BundleDagBag, sync_bag_to_db
 
     folder = tmp_path_factory.mktemp("dags")
     (folder / "dags.py").write_text(DAGS)

@@ -13,9 +13,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from versions import form
 
 import airflow_provider_wisdomgate
-from airflow_provider_wisdomgate import FORM_EXTRAS, __version__, get_provider_info
+from airflow_provider_wisdomgate import FORM_EXTRAS, FORM_HIDDEN, __version__, get_provider_info
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
 ROOT = Path(__file__).parents[1]
@@ -96,12 +97,8 @@ def test_airflows_providers_manager_lists_the_connection_type() -> None:
 
 
 @pytest.mark.needs("form fields")
-def test_airflows_providers_manager_hides_the_fields_of_the_form_that_mean_nothing_here() -> None:
-    from airflow.providers_manager import ProvidersManager
-
-    behaviour = ProvidersManager().field_behaviours["wisdomgate"]
-    hidden = behaviour.get("hidden_fields") or behaviour["hidden-fields"]
-    assert set(hidden) == {"schema", "port", "login"}
+def test_the_connection_form_shows_our_fields_and_hides_those_that_mean_nothing_here() -> None:
+    assert form() == (sorted(FORM_EXTRAS), sorted(FORM_HIDDEN))
 
 
 def test_the_storage_path_option_is_known_to_airflows_configuration() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
+from functools import cache
 from importlib import import_module
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -20,19 +24,33 @@ def has_core() -> bool:
     return all(import_module(f"{PACKAGE}.{name}") for name in modules)
 
 
-def has_form_fields() -> bool:
-    """Ask whatever fills the form: the API server's service, or Airflow 2's provider manager."""
+def read_form() -> tuple[list[str], list[str]]:
+    """Ask whatever fills the form, the API server's service or Airflow 2's provider manager: its fields, the hidden."""
     try:
         service = import_module("airflow.api_fastapi.core_api.services.ui.connections").HookMetaService
     except ImportError:
         from airflow.providers_manager import ProvidersManager
 
-        widgets = ProvidersManager().connection_form_widgets
-        fields = {name.rpartition("__")[2] for name in widgets if "wisdomgate" in name}
-    else:
-        (ours,) = (each for each in service.hook_meta_data() if each.connection_type == "wisdomgate")
-        fields = set(ours.extra_fields or {})
-    return fields == set(FORM_EXTRAS)
+        manager = ProvidersManager()
+        fields = [name.rpartition("__")[2] for name in manager.connection_form_widgets if "wisdomgate" in name]
+        return sorted(fields), sorted(manager.field_behaviours["wisdomgate"]["hidden_fields"])
+    (ours,) = (each for each in service.hook_meta_data() if each.connection_type == "wisdomgate")
+    standard = ours.standard_fields.model_dump() if ours.standard_fields else {}
+    hidden = [name.removeprefix("url_") for name, told in standard.items() if told and told["hidden"]]
+    return sorted(ours.extra_fields or {}), sorted(hidden)
+
+
+@cache
+def form() -> tuple[list[str], list[str]]:
+    """Read the form in a process of its own: Airflow 3.0 and 3.1 leave stand-ins for FAB behind in theirs."""
+    command = [sys.executable, __file__]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    fields, hidden = json.loads(done.stdout.splitlines()[-1])
+    return fields, hidden
+
+
+def has_form_fields() -> bool:
+    return set(form()[0]) == set(FORM_EXTRAS)
 
 
 def has_asset_events() -> bool:
@@ -115,3 +133,6 @@ FEATURES: dict[str, Callable[[], bool]] = {
     "retry policy": has_retry_policy,
     "backfill command": has_backfill_command,
 }
+
+if __name__ == "__main__":
+    print(json.dumps(read_form()))
