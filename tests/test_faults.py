@@ -79,6 +79,7 @@ LOST = errors.LostCreateError
 CREATE_CASES = (
     Case("400", errors.BadRequestError, 1, 400, "invalid_request"),
     Case("401", errors.AuthenticationError, 1, 401, "invalid_api_key"),
+    Case("401-quoting", errors.AuthenticationError, 1, 401, "invalid_api_key"),
     Case("403", errors.PermissionDeniedError, 1, 403, "access_denied"),
     Case("404", errors.VideoNotFoundError, 1, 404, "video_not_found"),
     Case("409", errors.VideoNotReadyError, 4, 409, "conflict"),
@@ -117,6 +118,7 @@ CREATE_CASES = (
 LOOK_CASES = (
     Case("400", errors.BadRequestError, 1, 400, "invalid_request"),
     Case("401", errors.AuthenticationError, 1, 401, "invalid_api_key"),
+    Case("401-quoting", errors.AuthenticationError, 1, 401, "invalid_api_key"),
     Case("403", errors.PermissionDeniedError, 1, 403, "access_denied"),
     Case("404", errors.VideoNotFoundError, 1, 404, "video_not_found"),
     Case("409", errors.VideoNotReadyError, 4, 409, "conflict"),

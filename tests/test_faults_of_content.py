@@ -24,6 +24,7 @@ MP4, WEBM, MOV = "video/mp4", "video/webm", "video/quicktime"
 CASES: dict[str, type[errors.WisdomGateError] | str] = {
     "400": LATER,
     "401": errors.AuthenticationError,
+    "401-quoting": errors.AuthenticationError,
     "403": errors.PermissionDeniedError,
     "404": errors.VideoExpiredError,
     "409": LATER,

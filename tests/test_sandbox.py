@@ -448,7 +448,7 @@ def test_any_prompt_is_read_or_refused(prompt: str) -> None:
 # Faults
 
 
-ALONE = {"drop", "slow", "hang", "lost", "lost-504", "no-id", "task-id", "redirect"}
+ALONE = {"401-quoting", "drop", "slow", "hang", "lost", "lost-504", "no-id", "task-id", "redirect"}
 
 
 def test_the_table_names_each_fault_that_is_built_and_no_other() -> None:
@@ -502,6 +502,11 @@ def test_an_upstream_error_wrapped_in_a_string_is_json_twice(sandbox: Sandbox) -
         None,
         "internal_error",
     )
+
+
+def test_a_401_may_quote_the_key_that_was_sent(sandbox: Sandbox) -> None:
+    reply = look(sandbox, made(sandbox, "a cat [sandbox: look=401-quoting]"))
+    assert (reply.status_code, sandbox.api_key in reply.json()["error"]["message"]) == (401, True)
 
 
 @pytest.mark.parametrize("route", ["", "/content"])

@@ -64,10 +64,12 @@ def _video(request: Request) -> Video:
     return video
 
 
-async def _misbehave(fault: str | None) -> ASGIApp | None:
+async def _misbehave(fault: str | None, request: Request) -> ASGIApp | None:
     """Answer with a fault that is the same on every route; None means to go on."""
     if fault in FIXED:
         return FIXED[fault].response()
+    if fault == "401-quoting":
+        return error(401, f"Incorrect API key provided: {request.headers['authorization']}")
     if fault == "slow":
         await asyncio.sleep(SLOW_SECONDS)
     endless: dict[str | None, ASGIApp] = {"drop": Drop(), "hang": Hang()}
@@ -117,7 +119,7 @@ async def remix(request: Request) -> ASGIApp:
 async def _make(request: Request, order: Order, *, counted_as: str, remixed_from: str | None = None) -> ASGIApp:
     store = _world(request).store
     fault = store.next_fault("create", order.prompt, order)
-    if reply := await _misbehave(fault):
+    if reply := await _misbehave(fault, request):
         return reply
     video = store.make(order, counted_as=counted_as, remixed_from=remixed_from, task_id=fault == "task-id")
     if fault == "lost":
@@ -131,7 +133,7 @@ async def _make(request: Request, order: Order, *, counted_as: str, remixed_from
 async def look(request: Request) -> ASGIApp:
     video = _video(request)
     fault = _world(request).store.next_fault("look", video.id, video.order)
-    return await _misbehave(fault) or JSONResponse(video.as_object())
+    return await _misbehave(fault, request) or JSONResponse(video.as_object())
 
 
 async def content(request: Request) -> ASGIApp:
@@ -145,7 +147,7 @@ async def content(request: Request) -> ASGIApp:
     if state == "expired":
         return error(404, "The video has expired; its content is gone.", code="video_expired")
     fault = world.store.next_fault("content", video.id, video.order) if request.method == "GET" else None
-    if reply := await _misbehave(fault):
+    if reply := await _misbehave(fault, request):
         return reply
     if fault == "redirect":
         name = quote(video.id, safe="")

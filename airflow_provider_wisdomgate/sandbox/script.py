@@ -23,6 +23,7 @@ class Fault:
 
 FAULTS = (
     *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (400, 401, 403, 404, 409, 413, 422)),
+    Fault("401-quoting", ROUTES, "HTTP 401 whose message quotes the Authorization header"),
     Fault("429", ROUTES, "HTTP 429 without Retry-After"),
     Fault("429-after", ROUTES, "HTTP 429 with Retry-After: 1"),
     Fault("429-empty", ROUTES, "HTTP 429 with an empty body"),
