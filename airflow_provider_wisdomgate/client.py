@@ -1,7 +1,8 @@
 """Sends calls, sync (requests) and async (aiohttp). The only module that opens sockets; it decides nothing.
 
 Every request has a timeout. Redirects are followed by hand, and only for GETs, so that neither the key nor a
-connection's own headers ever reach another host. Of an error body, what equals the key is struck out.
+connection's own headers ever reach another host. Of an answer, what equals the key is struck out; what the HTTP
+libraries would quote in an error (a key or header that cannot be sent, a proxy's login) never gets to them.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import requests
@@ -24,7 +28,7 @@ from yarl import URL
 
 from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop, normal_base_url
+from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop, normal_base_url, normal_proxy
 from airflow_provider_wisdomgate.replies import Reply, is_media, is_surely_unmade
 from airflow_provider_wisdomgate.waiting import Patience, ask_again
 
@@ -41,6 +45,22 @@ DEFAULT_TIMEOUT = 60.0
 MAX_REDIRECTS = 5
 MAX_REPLY = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
+# A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
+SHORTEST_SECRET = 8
+KEY = re.compile(r"[\x21-\x7e]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# Of a proxy that refuses to connect, aiohttp quotes the whole address.
+LOGIN = re.compile(r"//[^/\s]*@")
+
+
+class Secret(str):
+    """A text that its repr hides: error reporters show the reprs of local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 @dataclass(frozen=True)
@@ -66,11 +86,17 @@ class Settings:
 
         :raises ConfigurationError: it has no key, or a field of it is wrong. Null fields count as unset.
         """
+        key = Secret((key or "").strip())
         if not key:
             raise errors.ConfigurationError(
                 f"Connection {conn_id!r} has no API key.",
                 next_step=f"Put it into the password field: airflow connections add {conn_id} "
                 "--conn-type wisdomgate --conn-password '<key>'.",
+            )
+        if not KEY.fullmatch(key):
+            raise errors.ConfigurationError(
+                f"Connection {conn_id!r}: the API key has a space, a line break or a letter that is not ASCII.",
+                next_step="Put the key alone into the password field.",
             )
         known = {name: value for name, value in extra.items() if value is not None and value != ""}
         own = {*HTTP_EXTRAS, *OWN_EXTRAS}
@@ -81,12 +107,21 @@ class Settings:
             timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
             storage_path=known.get("storage_path"),
-            headers={name: str(value) for name, value in known.items() if name not in own},
+            headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
             proxies=_proxies(known.get("proxies", known.get("proxy"))),
             verify=known.get("verify", known.get("verify_ssl", True)),
             cert=tuple(cert) if isinstance(cert := known.get("cert"), list) else cert,
             trust_env=bool(known.get("trust_env", True)),
         )
+
+    @cached_property
+    def spellings(self) -> tuple[Secret, ...]:
+        """How an answer may quote the key: as it is, in JSON, in a URL."""
+        if len(self.api_key) < SHORTEST_SECRET:
+            return ()
+        in_json = json.dumps(self.api_key)[1:-1]
+        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), quote(self.api_key, safe="")}
+        return tuple(map(Secret, spelled))
 
 
 def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
@@ -102,17 +137,25 @@ def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None
     return number
 
 
+def _header(conn_id: str, name: str, value: Any) -> Secret:
+    text = Secret(str(value).strip())
+    if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(text):
+        raise errors.ConfigurationError(f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.")
+    return text
+
+
 def _proxies(value: Any) -> dict[str, str]:
     if isinstance(value, str):
-        return {"http": value, "https": value}
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, Mapping) else {}
+        value = {"http": value, "https": value}
+    found = {str(name): str(url) for name, url in value.items() if url} if isinstance(value, Mapping) else {}
+    return {name: url if name in ("no", "no_proxy") else Secret(normal_proxy(url)) for name, url in found.items()}
 
 
 def _headers(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
     common = {"User-Agent": f"airflow-provider-wisdomgate/{__version__}", "Accept-Encoding": "identity"}
     if not same_origin:
         return common
-    return {**common, **settings.headers, "Authorization": f"Bearer {settings.api_key}"}
+    return {**common, **settings.headers, "Authorization": Secret(f"Bearer {settings.api_key}")}
 
 
 def _encode(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
@@ -130,9 +173,17 @@ def _encode(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
 
 
 def _finish(call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes) -> T:
-    body = body.replace(settings.api_key.encode(), b"***")  # a gateway may quote it in an error
     names = {name.lower(): value for name, value in headers.items()}
+    for key in settings.spellings:
+        names = {name: value.replace(key, "***") for name, value in names.items()}
     return call.parse(Reply(status, names, body, time.time(), call.video_id))
+
+
+def _struck(settings: Settings, body: bytes) -> bytes:
+    """Strike out the key: a gateway may quote it in an error."""
+    for key in settings.spellings:
+        body = body.replace(key.encode(), b"***")
+    return body
 
 
 def _lost(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
@@ -182,7 +233,7 @@ class Client:
 
     def _send_once(self, call: Call[T]) -> T:
         with self._open(call) as response:
-            body = _read(response, MAX_REPLY)
+            body = _struck(self.settings, _read(response, MAX_REPLY))
         return _finish(call, self.settings, response.status_code, response.headers, body)
 
     @contextmanager
@@ -207,6 +258,7 @@ class Client:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
         options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, None, None)
+        options["proxies"] = _proxies(options["proxies"])
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)
         return self._session.send(request, timeout=timeout, allow_redirects=False, **options)
@@ -228,7 +280,7 @@ class Client:
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
-                body = content.head + _read(response, MAX_REPLY)
+                body = _struck(self.settings, content.head + _read(response, MAX_REPLY))
                 _finish(call, self.settings, response.status_code, response.headers, body)
             yield content
 
@@ -308,7 +360,7 @@ def _root(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         seen = inner
-    return f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}"
+    return LOGIN.sub("//", f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}")
 
 
 # ---------------------------------------------------------------------------------------------- async
@@ -388,11 +440,12 @@ class AsyncClient:
                 proxy=self._proxy_of(target),
                 allow_redirects=False,
             ) as response:
-                return response.status, response.headers, await _read_reply(response)
+                return response.status, response.headers, _struck(self.settings, await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from error
+            cause = None if LOGIN.search(str(error)) else error
+            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from cause
 
     def _proxy_of(self, url: URL) -> str | None:
         """Choose the proxy as requests does, once per host.
@@ -402,7 +455,8 @@ class AsyncClient:
         origin = f"{url.scheme}://{url.raw_authority}"
         if origin not in self._proxies:
             from_env = requests.utils.get_environ_proxies(origin) if self.settings.trust_env else {}
-            self._proxies[origin] = requests.utils.select_proxy(origin, {**from_env, **self.settings.proxies})
+            proxies = _proxies({**from_env, **self.settings.proxies})
+            self._proxies[origin] = requests.utils.select_proxy(origin, proxies)
         return self._proxies[origin]
 
 

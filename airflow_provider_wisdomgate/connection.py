@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import Settings
+from airflow_provider_wisdomgate.client import Secret, Settings
 
 
 def read_settings(conn_id: str) -> Settings:
@@ -20,14 +20,18 @@ def read_settings(conn_id: str) -> Settings:
     """
     with _missing_connection(conn_id):
         found = BaseHook.get_connection(conn_id)
-    return Settings.of(conn_id, found.host, found.port, found.password, found.extra_dejson)
+    fields = found.host, found.port, Secret(found.password or ""), found.extra_dejson
+    del found  # its repr shows the key, and error reporters show the reprs of local variables
+    return Settings.of(conn_id, *fields)
 
 
 async def read_settings_async(conn_id: str) -> Settings:
     """Read a connection without blocking the event loop; see :func:`read_settings`."""
     with _missing_connection(conn_id):
         found = await get_async_connection(conn_id)
-    return Settings.of(conn_id, found.host, found.port, found.password, await get_async_extra_dejson(found))
+    fields = found.host, found.port, Secret(found.password or ""), await get_async_extra_dejson(found)
+    del found
+    return Settings.of(conn_id, *fields)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
@@ -179,6 +179,26 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
         )
     authority = (f"[{name}]" if ":" in name else name) + (f":{its_port}" if its_port else "")
     return f"{parts.scheme}://{authority}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
+
+
+def normal_proxy(url: str) -> str:
+    """Complete a proxy's address by its scheme.
+
+    :raises ConfigurationError: it is none. Never says what was given: there may be a password in it.
+    """
+    whole = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(whole)
+        is_good = bool(parts.hostname) and parts.port != 0 and not TRICKY.search(url) and url.isascii()
+        unquote(parts.netloc).encode("latin-1")  # what a login is sent in
+    except ValueError:
+        is_good = False
+    if not is_good or parts.query or parts.fragment:
+        raise errors.ConfigurationError(
+            "A proxy's address is no URL: of the connection's extra 'proxies', or of the environment.",
+            next_step="Use e.g. http://user:password@proxy:3128; in a password, / # ? @ and : are written as %2F etc.",
+        )
+    return whole
 
 
 def next_hop(url: str, location: str) -> tuple[str, bool]:
