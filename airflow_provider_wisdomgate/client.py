@@ -100,6 +100,8 @@ class Settings:
             )
         known = {name: value for name, value in extra.items() if value is not None and value != ""}
         own = {*HTTP_EXTRAS, *OWN_EXTRAS}
+        if not isinstance(known.get("storage_path", ""), str):
+            raise errors.ConfigurationError(f"Connection {conn_id!r}: extra 'storage_path' must be a path or a URI.")
         rpm = _positive(conn_id, known, "requests_per_minute")
         return cls(
             base_url=normal_base_url(host, port),
@@ -318,11 +320,14 @@ def _extent(status: int, headers: Mapping[str, str], wanted_offset: int) -> tupl
         unit, _, rest = headers.get("content-range", "").partition(" ")
         span, _, total = rest.partition("/")
         start = span.partition("-")[0]
-        if unit != "bytes" or not start.isdecimal() or int(start) != wanted_offset:
+        if unit != "bytes" or _count(start) != wanted_offset:
             raise errors.ContentError("The gateway answered a range request with another range.")
-        return int(start), int(total) if total.isdecimal() else None
-    length = headers.get("content-length", "")
-    return 0, int(length) if length.isdecimal() else None
+        return wanted_offset, _count(total)
+    return 0, _count(headers.get("content-length", ""))
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 20 else None  # int() raises beyond 4300 digits
 
 
 def _read(response: requests.Response, size: int) -> bytes:
