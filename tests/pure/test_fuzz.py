@@ -1,4 +1,4 @@
-"""Whatever comes from outside is taken or refused by a typed error: bytes, answers, records, settings. Bounded in time."""
+"""Whatever comes from outside is taken or refused by a typed error: bytes, answers, records, settings. Bounded."""
 
 from __future__ import annotations
 
