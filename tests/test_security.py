@@ -21,6 +21,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from support import IMPATIENT, SMALL, LocalPlace, asked, fire, resume
 
+try:
+    import structlog
+except ImportError:  # Airflow 2 logs by the standard library alone
+    structlog = None  # type: ignore[assignment]
+
 import airflow_provider_wisdomgate
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate import protocol
@@ -117,7 +122,12 @@ def net(capfd: pytest.CaptureFixture[str]) -> Iterator[Net]:
         logger.disabled = False
     for logger in heard:
         logger.addHandler(listener)
+    if structlog:  # writes to standard output here
+        usual = structlog.get_config()["wrapper_class"]
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG))
     yield net
+    if structlog:
+        structlog.configure(wrapper_class=usual)
     for logger in heard:
         logger.removeHandler(listener)
     for logger, level, disabled in before:
@@ -333,6 +343,7 @@ def test_the_net_catches_a_key_wherever_it_is_told(
     ways: list[Callable[[], Any]] = [
         lambda: logging.getLogger("urllib3.connectionpool").debug("sent %r", KEY),
         lambda: logging.getLogger("airflow.task").info("a task says %s", KEY),
+        lambda: WisdomGateHook().log.debug("a hook says %s", KEY),
         lambda: tasks.sense(KEY),
         lambda: fails_in_ours(timeout=KEY),
         lambda: tasks.end(chained),
