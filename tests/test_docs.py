@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate import operators
+from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -64,6 +67,45 @@ def check_command(line: str) -> None:
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def documented_arguments(name: str) -> dict[str, str]:
+    """Read a class's table on the operators page: argument -> default, of rows that say what it means."""
+    page = (ROOT / "docs" / "operators.md").read_text()
+    section = re.split(r"^##", page.partition(f"# {name}\n")[2], maxsplit=1, flags=re.M)[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \| \S.* \|$", section, re.M))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        operators.WisdomGateGenerateVideoOperator,
+        operators.WisdomGateCreateVideoOperator,
+        operators.WisdomGateDownloadVideoOperator,
+        WisdomGateVideoSensor,
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_the_operators_page_lists_every_argument_with_its_default(kind: type) -> None:
+    real = {
+        name: written_default(parameter)
+        for base in kind.__mro__
+        if base.__module__.startswith("airflow_provider_wisdomgate") and "__init__" in vars(base)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
+    }
+    assert documented_arguments(kind.__name__) == real
+
+
+def written_default(parameter: inspect.Parameter) -> str:
+    if parameter.name == "deferrable":
+        return "`[operators] default_deferrable`"
+    return "required" if parameter.default is parameter.empty else f"`{parameter.default!r}`".replace("'", '"')
+
+
+def test_the_operators_page_names_only_errors_that_there_are() -> None:
+    page = (ROOT / "docs" / "operators.md").read_text()
+    assert [name for name in re.findall(r"`(\w+Error)`", page) if not hasattr(errors, name)] == []
 
 
 def test_troubleshooting_lists_every_error_and_whether_it_is_final() -> None:
