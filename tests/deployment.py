@@ -137,6 +137,7 @@ class Deployment:
                 self.start(name)
             wait_until("Airflow answering", self.is_healthy, 180)
         except BaseException:
+            print(self.logs(), file=sys.stderr)
             self.__exit__()
             raise
         return self
@@ -209,7 +210,7 @@ class Deployment:
 
     def logs(self) -> str:
         """Return the end of each component's log, for an error message."""
-        return "\n".join(f"--- {log.name}\n{log.read_text()[-2000:]}" for log in sorted(self.home.glob("*.log")))
+        return "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in sorted(self.home.glob("*.log")))
 
 
 def connection(**fields: Any) -> str:

@@ -1,5 +1,6 @@
-"""What tests/backfill.py runs: one clip a day."""
+"""What tests/backfill.py and tests/e2e.py run: one clip a day, and many at once."""
 
+import os
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG
@@ -13,11 +14,21 @@ CLIP = {
     "poll_interval": 4,
     "timeout": 900,
     "deferrable": True,
+    # A 5xx to a create may hide a video; a gateway that answers them in bursts would end tasks for good.
+    "on_lost_create": "create",
     "retries": 6,
     "retry_delay": timedelta(seconds=3),
 }
 
-with DAG("one_clip_a_day", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False) as daily:
+# It has ended, so that nothing but a backfill makes a run.
+DAYS = {"start_date": datetime(2026, 1, 1), "end_date": datetime(2026, 3, 1)}
+
+with DAG("one_clip_a_day", schedule="@daily", catchup=False, **DAYS) as daily:
     WisdomGateGenerateVideoOperator(
         task_id="generate", prompt="the clip of {{ ds }}", destination="daily/{{ ds }}.mp4", **CLIP
+    )
+
+with DAG("many_clips", schedule=None, catchup=False, max_active_tasks=100) as many:
+    WisdomGateGenerateVideoOperator.partial(task_id="generate", **CLIP).expand(
+        prompt=[f"clip {number} of many" for number in range(int(os.environ.get("E2E_CLIPS", "1")))]
     )

@@ -1,0 +1,307 @@
+"""A real deployment under faults: PostgreSQL, Redis, Celery workers, triggerers, S3. Run by scripts/e2e.
+
+Kills what may be killed while clips are made, and counts at the end: every clip whole, each paid for once, no task
+stuck. The far side (sandbox, S3) and Airflow's parts are all real processes on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import hashlib
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+
+from airflow_provider_wisdomgate.exceptions import WisdomGateError
+from airflow_provider_wisdomgate.mp4 import BoxWalk
+from tests.chaos import server
+from tests.deployment import Deployment, connection, free_port, wait_until
+
+BUCKET = "clips"
+MANY, DAILY = "many_clips", "one_clip_a_day"
+DAGS = Path(__file__).parent / "dags"
+LOGS = Path(__file__).parent.parent / ".cache" / "e2e-logs"
+AT_ONCE = 4
+
+
+@contextmanager
+def postgres(home: Path) -> Iterator[int]:
+    """Start a private PostgreSQL in a folder of its own; yields its port."""
+    folder = Path(sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1])
+    port, data = free_port(), home / "postgres"
+    data.mkdir()
+    become = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        owner = pwd.getpwnam("postgres")
+        os.chown(data, owner.pw_uid, owner.pw_gid)
+        home.chmod(0o755)
+        become = ["runuser", "-u", "postgres", "--"]
+    base = [*become, str(folder / "initdb"), "-D", str(data), "-U", "airflow", "-A", "trust", "-E", "UTF8"]
+    subprocess.run(base, check=True, capture_output=True)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=300"
+    command = [*become, str(folder / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(data / "log"), "-w"]
+    subprocess.run([*command, "start"], check=True, capture_output=True)
+    try:
+        create = [str(folder / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "airflow", "airflow"]
+        subprocess.run(create, check=True, capture_output=True)
+        yield port
+    finally:
+        subprocess.run([*command, "-m", "immediate", "stop"], check=False, capture_output=True)
+
+
+@contextmanager
+def redis(home: Path) -> Iterator[int]:
+    """Start a private Redis; yields its port."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(home)]
+    with server(home, command, "Ready to accept connections"):
+        yield port
+
+
+class Experiment:
+    """The deployment, its far side, and what is done to it."""
+
+    def __init__(self, is_short: bool, stack: ExitStack) -> None:
+        self.is_short = is_short
+        self.clips, self.days, limit = (12, 4, 540) if is_short else (50, 14, 1140)
+        self.until = time.monotonic() + limit
+        self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wisdomgate-e2e-")))
+        bin_dir = Path(sys.executable).parent
+        sandbox = [str(bin_dir / "wisdomgate-sandbox"), "--port=0", "--render-seconds=8", "--print-url"]
+        self.gateway = stack.enter_context(server(self.home, sandbox, "WISDOMGATE_SANDBOX_URL=")).partition("=")[2]
+        moto = [str(bin_dir / "moto_server"), "-p", "0"]
+        line = stack.enter_context(server(self.home, moto, "Running on http://"))
+        self.s3 = "http" + line.rpartition("http")[2]
+        login = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        self.store = boto3.client("s3", endpoint_url=self.s3, region_name="us-east-1", **login)
+        self.store.create_bucket(Bucket=BUCKET)
+        database, broker = stack.enter_context(postgres(self.home)), stack.enter_context(redis(self.home))
+        self.airflow = stack.enter_context(Deployment(DAGS, self.environment(database, broker)))
+        self.struck: list[str] = []
+        self.asked_again: int | None = None
+        for number in (1, 2):
+            self.start_worker(number)
+        self.start_triggerer()
+
+    def environment(self, database: int, broker: int) -> dict[str, str]:
+        url = f"airflow@127.0.0.1:{database}/airflow"
+        aws = {"endpoint_url": self.s3, "region_name": "us-east-1"}
+        return {
+            "E2E_CLIPS": str(self.clips),
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{url}",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg://{url}",
+            "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{broker}/0",
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://{url}",
+            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": "60",
+            # So that what a killed worker or triggerer held is noticed within the experiment.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            # Longer than the workers need for all that is queued: Airflow fails a task that it has requeued twice.
+            "AIRFLOW__CORE__PARALLELISM": str(4 * AT_ONCE),
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "150",
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "100",
+            "AIRFLOW_CONN_WISDOMGATE_DEFAULT": connection(
+                conn_type="wisdomgate",
+                host=self.gateway,
+                password="sandbox-key",
+                extra={"storage_path": f"s3://aws_default@{BUCKET}/videos"},
+            ),
+            "AIRFLOW_CONN_AWS_DEFAULT": connection(conn_type="aws", login="testing", password="testing", extra=aws),
+        }
+
+    def start_worker(self, number: int) -> None:
+        command = ["celery", "worker", "--celery-hostname", f"worker{number}@%h", "--concurrency", str(AT_ONCE)]
+        airflow = str(Path(sys.executable).parent / "airflow")
+        self.airflow.start(f"worker-{number}", airflow, *command, "--skip-serve-logs")
+
+    def start_triggerer(self) -> None:
+        airflow = str(Path(sys.executable).parent / "airflow")
+        self.airflow.start("triggerer-2", airflow, "triggerer", "--skip-serve-logs")
+
+    def ask_gateway(self, path: str, method: str = "POST") -> Any:
+        answer = requests.request(method, f"{self.gateway}/_sandbox/{path}", timeout=10)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def counts(self) -> Counter[str]:
+        return Counter(self.ask_gateway("counts", "GET"))
+
+    # ---- what is done to it
+
+    def faults(self) -> list[tuple[str, Callable[[], object]]]:
+        return [
+            ("worker SIGKILLed", lambda: self.kill_worker(1)),
+            ("gateway answers 429", lambda: self.ask_gateway("burst?status=429&seconds=5&retry_after=3")),
+            ("triggerer SIGKILLed", self.kill_triggerer),
+            ("gateway answers 503", lambda: self.ask_gateway("burst?status=503&seconds=5")),
+            ("scheduler restarted", self.restart_scheduler),
+            ("gateway cut off for 30 s", lambda: self.ask_gateway("down?seconds=30")),
+            ("other worker SIGKILLed", lambda: self.kill_worker(2)),
+            ("gateway answers 500", lambda: self.ask_gateway("burst?status=500&seconds=8")),
+        ]
+
+    def kill_worker(self, number: int) -> None:
+        self.airflow.kill(f"worker-{number}")
+        self.start_worker(number)
+
+    def kill_triggerer(self) -> None:
+        self.airflow.kill("triggerer-2")
+        self.start_triggerer()
+
+    def restart_scheduler(self) -> None:
+        self.airflow.kill("scheduler", signal.SIGTERM)
+        self.airflow.start("scheduler")
+
+    def torment(self, is_over: threading.Event) -> None:
+        """Do one fault after the other; those that come when all is done prove nothing and do not count."""
+        for name, strike in self.faults():
+            if is_over.wait(8.0):
+                return
+            say(name)
+            strike()
+            self.struck.append(name)
+
+    def wait_until(self, what: str, is_true: Callable[[], Any]) -> Any:
+        return wait_until(what, is_true, self.until - time.monotonic(), pause=2)
+
+    def run(self) -> None:
+        """Make the clips and the first backfill at once while faults strike; then backfill the same days again."""
+        run_id = self.airflow.trigger(MANY)
+        self.backfill()
+        is_over = threading.Event()
+        self.wait_until("the first create", lambda: self.counts()["creates"] > 0)
+        tormentor = threading.Thread(target=self.torment, args=(is_over,))
+        tormentor.start()
+        try:
+            state = self.airflow.wait_for_run(MANY, run_id, self.until - time.monotonic())
+            self.wait_until("the backfill's end", lambda: self.is_over(1))
+        finally:
+            is_over.set()
+            tormentor.join()
+        say(f"many_clips: {state}; the first backfill is over")
+        before = self.requests_seen()
+        self.backfill()
+        if not self.is_short:  # what it held is only missed after half a minute
+            say("worker SIGKILLed during the second backfill")
+            self.kill_worker(1)
+        self.wait_until("the second backfill's end", lambda: self.is_over(2))
+        self.asked_again = self.requests_seen() - before
+
+    def backfill(self) -> None:
+        days = ["--from-date", "2026-02-01", "--to-date", f"2026-02-{self.days:02d}"]
+        self.airflow.airflow("backfill", "create", "--dag-id", DAILY, *days, "--reprocess-behavior", "completed")
+
+    def is_over(self, number: int) -> bool:
+        backfills = self.airflow.api("GET", f"/backfills?dag_id={DAILY}&limit=100")["backfills"]
+        runs = self.airflow.api("GET", f"/dags/{DAILY}/dagRuns?limit=100&run_type=backfill")["dag_runs"]
+        states = Counter(run["state"] for run in runs)
+        is_done = len(backfills) >= number and all(entry["completed_at"] for entry in backfills)
+        return bool(is_done) and states["success"] + states["failed"] == self.days
+
+    def requests_seen(self) -> int:
+        counts = self.counts()
+        return sum(count for name, count in counts.items() if name != "max_in_flight")
+
+    # ---- what came of it
+
+    def table(self, seconds: float) -> dict[str, Any]:
+        tasks = [task for dag in (MANY, DAILY) for task in self.airflow.task_instances(dag)]
+        counts, whole = self.counts(), self.whole_clips()
+        return {
+            "clips wanted": self.clips + self.days,
+            "clips stored": len(whole),
+            "clips whole, sha256 as in the manifest": sum(whole),
+            "creates": counts["creates"],
+            "create requests": counts["create_requests"],
+            "looks": counts["looks"],
+            "downloads": counts["downloads"],
+            "requests answered 429 or 5xx, or cut off": counts["burst_replies"] + counts["refused_down"],
+            "tries beyond the first": sum(max(task["try_number"] - 1, 0) for task in tasks),
+            "tasks not successful": sum(task["state"] != "success" for task in tasks),
+            "faults struck": len(self.struck),
+            "faults left out": len(self.faults()) - len(self.struck),
+            "requests of the second backfill": self.asked_again,
+            "wall seconds": round(seconds),
+        }
+
+    def keep_logs(self) -> None:
+        shutil.rmtree(LOGS, ignore_errors=True)
+        shutil.copytree(self.airflow.home, LOGS)
+        print(f"   Airflow's logs are kept in {LOGS}")
+
+    def whole_clips(self) -> list[bool]:
+        """Say of each stored clip whether it is whole and what its manifest says."""
+        pages = self.store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return [is_whole(self.read(key), json.loads(self.read(f"{key}.json"))) for key in keys if key.endswith(".mp4")]
+
+    def read(self, key: str) -> bytes:
+        return bytes(self.store.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def is_whole(clip: bytes, manifest: dict[str, Any]) -> bool:
+    walk = BoxWalk()
+    try:
+        walk.feed(clip)
+        walk.finish()
+    except WisdomGateError:
+        return False
+    return manifest["phase"] == "stored" and manifest["sha256"] == hashlib.sha256(clip).hexdigest()
+
+
+def is_good(table: dict[str, Any]) -> bool:
+    """Tell whether the promise was kept."""
+    same = ("clips stored", "clips whole, sha256 as in the manifest", "creates")
+    all_there = all(table[name] == table["clips wanted"] for name in same)
+    none = ("tasks not successful", "faults left out", "requests of the second backfill")
+    return all_there and all(table[name] == 0 for name in none)
+
+
+def say(text: str) -> None:
+    print(f"   {time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="fewer clips and days: about 5 minutes")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        began = time.monotonic()
+        experiment = Experiment(arguments.short, stack)
+        say("all parts are up")
+        print(f"== {experiment.clips} mapped clips and a backfill of {experiment.days} days under faults", flush=True)
+        try:
+            experiment.run()
+        finally:
+            result = experiment.table(time.monotonic() - began)
+            for name, value in result.items():
+                print(f"   {name:<42} {value}")
+            if not is_good(result):
+                experiment.keep_logs()
+    print("== The promise was kept" if is_good(result) else "== THE PROMISE WAS BROKEN")
+    return 0 if is_good(result) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
