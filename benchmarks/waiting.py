@@ -8,8 +8,8 @@ both spare the competitors more than us.
 Every run is a process of its own; rounds are interleaved and medians are printed. A stall is three numbers in
 milliseconds: the longest gap between two beats of a 5 ms heartbeat / the most that this thread computed within one,
 which is what remains of it on a machine that nobody else uses / the longest run of Python's garbage collector, whose
-full collections walk all that importing Airflow has left, in every competitor alike. Linux only: memory comes from
-/proc.
+full collections walk all that importing Airflow has left, in every competitor alike; --freeze takes that out of their
+way (gc.freeze()), to tell its part. Linux only: memory comes from /proc.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+FREEZE = "WISDOMGATE_BENCH_FREEZE"
 KEY = "not-a-secret"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 NAMES = ("HttpSensorTrigger", "HttpTrigger", "bare aiohttp", "ours")
@@ -271,6 +272,8 @@ async def crowd(name: str, url: str, count: int, interval: float, seconds: float
     async with COMPETITORS[name](url) as wait:
         warm = asyncio.create_task(wait(f"{time.time() * 1000:.0f}_{time.time() * 1000 + 500:.0f}", 0.2))
         await warm
+        if os.environ.get(FREEZE):
+            gc.freeze()
         before = memory()
         beating = asyncio.create_task(heart.beat())
         # Videos of any age up to ten minutes: a triggerer that took them over.
@@ -516,11 +519,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each speed run (default %(default)s)")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--freeze", action="store_true", help="in the crowd, keep the collector off what was imported")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
         return asyncio.run(serve(options.serve or None))
+    if options.freeze:
+        os.environ[FREEZE] = "1"
     if options.measure:
         return child(*options.measure)
     with tempfile.TemporaryDirectory(prefix="wisdomgate-bench-") as folder:
