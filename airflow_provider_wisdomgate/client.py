@@ -15,10 +15,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import aiohttp
 import requests
@@ -28,129 +25,19 @@ from yarl import URL
 
 from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop, normal_base_url, normal_proxy
+from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop
 from airflow_provider_wisdomgate.replies import Reply, is_media, is_surely_unmade
+from airflow_provider_wisdomgate.settings import Secret, Settings, read_proxies
 from airflow_provider_wisdomgate.waiting import Patience, ask_again
 
 T = TypeVar("T")
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
-# What providers-http understands in a connection's extra; everything else there is a header of the user's.
-HTTP_EXTRAS = frozenset(
-    {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
-    | {"trust_env", "check_response", "srv_lookup"}
-)
 CONNECT_TIMEOUT = 10.0
-DEFAULT_TIMEOUT = 60.0
 MAX_REDIRECTS = 5
 MAX_REPLY = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
-# A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
-SHORTEST_SECRET = 8
-KEY = re.compile(r"[\x21-\x7e]+")
-HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # Of a proxy that refuses to connect, aiohttp quotes the whole address.
 LOGIN = re.compile(r"//[^/\s]*@")
-
-
-class Secret(str):
-    """A text that its repr hides: error reporters show the reprs of local variables."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a connection says, for both clients. ``timeout`` is seconds without a byte."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    timeout: float = DEFAULT_TIMEOUT
-    requests_per_minute: int | None = None
-    storage_path: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
-    verify: bool | str = True
-    cert: str | tuple[str, str] | None = None
-    trust_env: bool = True
-
-    @classmethod
-    def of(
-        cls, conn_id: str, host: str | None, port: int | None, key: str | None, extra: Mapping[str, Any]
-    ) -> Settings:
-        """Read a connection.
-
-        :raises ConfigurationError: it has no key, or a field of it is wrong. Null fields count as unset.
-        """
-        key = Secret((key or "").strip())
-        if not key:
-            raise errors.ConfigurationError(
-                f"Connection {conn_id!r} has no API key.",
-                next_step=f"Put it into the password field: airflow connections add {conn_id} "
-                "--conn-type wisdomgate --conn-password '<key>'.",
-            )
-        if not KEY.fullmatch(key):
-            raise errors.ConfigurationError(
-                f"Connection {conn_id!r}: the API key has a space, a line break or a letter that is not ASCII.",
-                next_step="Put the key alone into the password field.",
-            )
-        known = {name: value for name, value in extra.items() if value is not None and value != ""}
-        own = {*HTTP_EXTRAS, *OWN_EXTRAS}
-        if not isinstance(known.get("storage_path", ""), str):
-            raise errors.ConfigurationError(f"Connection {conn_id!r}: extra 'storage_path' must be a path or a URI.")
-        rpm = _positive(conn_id, known, "requests_per_minute")
-        return cls(
-            base_url=normal_base_url(host, port),
-            api_key=key,
-            timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
-            requests_per_minute=None if rpm is None else max(1, int(rpm)),
-            storage_path=known.get("storage_path"),
-            headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
-            proxies=_proxies(known.get("proxies", known.get("proxy"))),
-            verify=known.get("verify", known.get("verify_ssl", True)),
-            cert=tuple(cert) if isinstance(cert := known.get("cert"), list) else cert,
-            trust_env=bool(known.get("trust_env", True)),
-        )
-
-    @cached_property
-    def spellings(self) -> tuple[Secret, ...]:
-        """How an answer may quote the key: as it is, in JSON, in a URL."""
-        if len(self.api_key) < SHORTEST_SECRET:
-            return ()
-        in_json = json.dumps(self.api_key)[1:-1]
-        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), quote(self.api_key, safe="")}
-        return tuple(map(Secret, spelled))
-
-
-def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
-    value = extra.get(name)
-    try:
-        number = None if value is None else float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if number is not None and not 0 < number < float("inf"):
-        raise errors.ConfigurationError(
-            f"Connection {conn_id!r}: extra {name!r} must be a number above 0, not {value!r}."
-        )
-    return number
-
-
-def _header(conn_id: str, name: str, value: Any) -> Secret:
-    text = Secret(str(value).strip())
-    if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(text):
-        raise errors.ConfigurationError(f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.")
-    return text
-
-
-def _proxies(value: Any) -> dict[str, str]:
-    if isinstance(value, str):
-        value = {"http": value, "https": value}
-    found = {str(name): str(url) for name, url in value.items() if url} if isinstance(value, Mapping) else {}
-    return {name: url if name in ("no", "no_proxy") else Secret(normal_proxy(url)) for name, url in found.items()}
 
 
 def _headers(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
@@ -175,17 +62,8 @@ def _encode(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
 
 
 def _finish(call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes) -> T:
-    names = {name.lower(): value for name, value in headers.items()}
-    for key in settings.spellings:
-        names = {name: value.replace(key, "***") for name, value in names.items()}
+    names = {name.lower(): settings.strike_out(value) for name, value in headers.items()}
     return call.parse(Reply(status, names, body, time.time(), call.video_id))
-
-
-def _struck(settings: Settings, body: bytes) -> bytes:
-    """Strike out the key: a gateway may quote it in an error."""
-    for key in settings.spellings:
-        body = body.replace(key.encode(), b"***")
-    return body
 
 
 def _lost(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
@@ -235,7 +113,7 @@ class Client:
 
     def _send_once(self, call: Call[T]) -> T:
         with self._open(call) as response:
-            body = _struck(self.settings, _read(response, MAX_REPLY))
+            body = self.settings.strike_out_of(_read(response, MAX_REPLY))
         return _finish(call, self.settings, response.status_code, response.headers, body)
 
     @contextmanager
@@ -260,7 +138,7 @@ class Client:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
         options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, None, None)
-        options["proxies"] = _proxies(options["proxies"])
+        options["proxies"] = read_proxies(options["proxies"])
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)
         return self._session.send(request, timeout=timeout, allow_redirects=False, **options)
@@ -282,7 +160,7 @@ class Client:
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
-                body = _struck(self.settings, content.head + _read(response, MAX_REPLY))
+                body = self.settings.strike_out_of(content.head + _read(response, MAX_REPLY))
                 _finish(call, self.settings, response.status_code, response.headers, body)
             yield content
 
@@ -445,7 +323,7 @@ class AsyncClient:
                 proxy=self._proxy_of(target),
                 allow_redirects=False,
             ) as response:
-                return response.status, response.headers, _struck(self.settings, await _read_reply(response))
+                return response.status, response.headers, self.settings.strike_out_of(await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -460,7 +338,7 @@ class AsyncClient:
         origin = f"{url.scheme}://{url.raw_authority}"
         if origin not in self._proxies:
             from_env = requests.utils.get_environ_proxies(origin) if self.settings.trust_env else {}
-            proxies = _proxies({**from_env, **self.settings.proxies})
+            proxies = read_proxies({**from_env, **self.settings.proxies})
             self._proxies[origin] = requests.utils.select_proxy(origin, proxies)
         return self._proxies[origin]
 

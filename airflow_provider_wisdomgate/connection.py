@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import Secret, Settings
+from airflow_provider_wisdomgate.settings import Secret, Settings
 
 
 def read_settings(conn_id: str) -> Settings:
@@ -22,7 +23,7 @@ def read_settings(conn_id: str) -> Settings:
         found = BaseHook.get_connection(conn_id)
     fields = found.host, found.port, Secret(found.password or ""), found.extra_dejson
     del found  # its repr shows the key, and error reporters show the reprs of local variables
-    return Settings.of(conn_id, *fields)
+    return _with_its_files(conn_id, Settings.of(conn_id, *fields))
 
 
 async def read_settings_async(conn_id: str) -> Settings:
@@ -31,7 +32,19 @@ async def read_settings_async(conn_id: str) -> Settings:
         found = await get_async_connection(conn_id)
     fields = found.host, found.port, Secret(found.password or ""), await get_async_extra_dejson(found)
     del found
-    return Settings.of(conn_id, *fields)
+    return _with_its_files(conn_id, Settings.of(conn_id, *fields))
+
+
+def _with_its_files(conn_id: str, settings: Settings) -> Settings:
+    """Look for the certificates: requests says that one is missing only when a paid create is under way."""
+    cert = settings.cert if isinstance(settings.cert, tuple) else (settings.cert,)
+    for name, path in [("verify", settings.verify), *(("cert", path) for path in cert)]:
+        if isinstance(path, str) and not os.path.exists(path):
+            raise errors.ConfigurationError(
+                f"Connection {conn_id!r}: extra {name!r} names {path!r}, and no such file is on this machine.",
+                next_step="Workers and triggerers need it at the same path.",
+            )
+    return settings
 
 
 @contextmanager

@@ -24,11 +24,12 @@ from airflow_provider_wisdomgate import (
     protocol,
 )
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import OWN_EXTRAS, Client, Content, Settings
+from airflow_provider_wisdomgate.client import Client, Content
 from airflow_provider_wisdomgate.connection import read_settings
 from airflow_provider_wisdomgate.keeping import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
 from airflow_provider_wisdomgate.ledger import IfExists, Wanted
 from airflow_provider_wisdomgate.replies import Video, failure_of
+from airflow_provider_wisdomgate.settings import OWN_EXTRAS, Settings
 from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, interruptible_sleep, read_reference, resolve
 from airflow_provider_wisdomgate.waiting import ONCE, Again, End, Patience, Wait, after_look, first_look, news
 
@@ -99,6 +100,7 @@ class WisdomGateHook(HttpHook):
         for name in OWN_EXTRAS:
             session.headers.pop(name, None)
         session.headers["Authorization"] = f"Bearer {settings.api_key}"
+        session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
         session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key
         self.base_url = settings.base_url
         return session

@@ -16,10 +16,11 @@ from support import made, told
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, protocol
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import AsyncClient, Settings
+from airflow_provider_wisdomgate.client import AsyncClient
 from airflow_provider_wisdomgate.connection import read_settings_async
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
+from airflow_provider_wisdomgate.settings import Settings
 from airflow_provider_wisdomgate.waiting import ONCE
 
 Connect = Callable[..., dict[str, Any]]
@@ -84,7 +85,12 @@ def test_a_connection_given_as_a_uri_is_read_like_one_given_as_json(
     )
 
 
-def test_every_field_of_a_connection_is_read_alike_by_the_hook_and_the_trigger(connect: Connect) -> None:
+def test_every_field_of_a_connection_is_read_alike_by_the_hook_and_the_trigger(
+    connect: Connect, tmp_path: Path
+) -> None:
+    ca, cert, key = (str(tmp_path / name) for name in ("ca.pem", "client.pem", "client.key"))
+    for path in (ca, cert, key):
+        Path(path).touch()
     connect(
         host="https://gateway.example",
         password=KEY,
@@ -93,8 +99,8 @@ def test_every_field_of_a_connection_is_read_alike_by_the_hook_and_the_trigger(c
             "requests_per_minute": 50,
             "storage_path": "s3://aws_default@bucket/videos",
             "proxies": {"https": "http://proxy:3128"},
-            "verify": "/etc/ca.pem",
-            "cert": ["/etc/client.pem", "/etc/client.key"],
+            "verify": ca,
+            "cert": [cert, key],
             "trust_env": False,
             "X-Team": "films",
         },
@@ -107,12 +113,39 @@ def test_every_field_of_a_connection_is_read_alike_by_the_hook_and_the_trigger(c
         storage_path="s3://aws_default@bucket/videos",
         headers={"X-Team": "films"},
         proxies={"https": "http://proxy:3128"},
-        verify="/etc/ca.pem",
-        cert=("/etc/client.pem", "/etc/client.key"),
+        verify=ca,
+        cert=(cert, key),
         trust_env=False,
     )
     assert WisdomGateHook().settings == settings
     assert asyncio.run(read_settings_async("wisdomgate_default")) == settings
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"verify": 0}, "extra 'verify' must be true, false or the path of a CA bundle, not 0"),
+        ({"verify": "/no/ca.pem"}, "extra 'verify' names '/no/ca.pem', and no such file is on this machine"),
+        ({"cert": "/no/client.pem"}, "extra 'cert' names '/no/client.pem', and no such file"),
+        ({"cert": ["/no/client.pem"]}, "extra 'cert' must be a path, or the paths of certificate and key"),
+        ({"cert": [__file__, "/no/client.key"]}, "extra 'cert' names '/no/client.key', and no such file"),
+    ],
+)
+def test_a_certificate_that_is_not_there_is_said_before_any_request(
+    extra: dict[str, Any], said: str, connect: Connect
+) -> None:
+    connect(extra=extra)
+    with pytest.raises(errors.ConfigurationError, match=said):
+        _ = WisdomGateHook().settings
+    with pytest.raises(errors.ConfigurationError, match=said):
+        asyncio.run(read_settings_async("wisdomgate_default"))
+
+
+@pytest.mark.parametrize(("text", "value"), [("false", False), ("False", False), ("true", True)])
+def test_a_flag_that_came_as_text_is_read_as_a_flag(text: str, value: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WISDOMGATE_DEFAULT", f"wisdomgate://:{KEY}@/?verify={text}&trust_env={text}")
+    settings = WisdomGateHook().settings
+    assert (settings.verify, settings.trust_env) == (value, value)
 
 
 def test_null_and_empty_extras_count_as_unset(connect: Connect) -> None:
@@ -188,9 +221,9 @@ def test_the_connections_key_wins_over_a_netrc_entry_for_the_host(
 def test_the_session_of_the_http_hook_and_our_settings_agree(connect: Connect, tmp_path: Path) -> None:
     extra = {
         "proxies": {"https": "http://proxy:3128"},
-        "verify": False,
-        "cert": "/etc/client.pem",
-        "trust_env": False,
+        "verify": "false",
+        "cert": str(tmp_path),
+        "trust_env": "false",
         "X-Team": "films",
     }
     connect(extra={**extra, "timeout": 3, "requests_per_minute": 9})

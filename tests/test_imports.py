@@ -22,6 +22,7 @@ LAYERS = (
     ("exceptions", "pacing", "links"),
     ("replies", "mp4", "ledger", "retries"),
     ("protocol", "waiting", "stores"),
+    ("settings",),
     ("client",),
     ("storage", "connection"),
     ("keeping", "lookout"),
@@ -32,7 +33,7 @@ LAYERS = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
-PURE = ("replies", "protocol", "pacing", "waiting", "mp4", "ledger")
+PURE = ("replies", "protocol", "pacing", "waiting", "mp4", "ledger", "settings")
 # All that deciding needs of the standard library: no socket, no file, no clock, no chance.
 PURE_MAY = {
     "__future__",

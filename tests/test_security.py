@@ -29,7 +29,7 @@ except ImportError:  # Airflow 2 logs by the standard library alone
 import airflow_provider_wisdomgate
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate import protocol
-from airflow_provider_wisdomgate.client import AsyncClient, Settings
+from airflow_provider_wisdomgate.client import AsyncClient
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import (
     WisdomGateCreateVideoOperator,
@@ -39,6 +39,7 @@ from airflow_provider_wisdomgate.operators import (
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.script import FAULTS
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
+from airflow_provider_wisdomgate.settings import Settings
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 from airflow_provider_wisdomgate.waiting import ONCE
 

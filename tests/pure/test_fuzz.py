@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import OWN_EXTRAS, Settings, _extent
+from airflow_provider_wisdomgate.client import _extent
 from airflow_provider_wisdomgate.ledger import Manifest, Wanted, next_step
 from airflow_provider_wisdomgate.mp4 import BoxWalk, Clip
 from airflow_provider_wisdomgate.protocol import normal_proxy
@@ -28,6 +28,7 @@ from airflow_provider_wisdomgate.replies import (
     retry_delay,
 )
 from airflow_provider_wisdomgate.sandbox.render import render
+from airflow_provider_wisdomgate.settings import OWN_EXTRAS, Settings
 from airflow_provider_wisdomgate.waiting import video_of
 
 # A fuzzer's share of a test run: each of these takes a second or less.

@@ -1,0 +1,162 @@
+"""What a connection says, checked, and how it keeps its secrets out of what is shown. Pure: no I/O, no Airflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.protocol import normal_base_url, normal_proxy
+
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
+# What providers-http understands in a connection's extra; everything else there is a header of the user's.
+HTTP_EXTRAS = frozenset(
+    {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
+    | {"trust_env", "check_response", "srv_lookup"}
+)
+DEFAULT_TIMEOUT = 60.0
+# A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
+SHORTEST_SECRET = 8
+KEY = re.compile(r"[\x21-\x7e]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Secret(str):
+    """A text that its repr hides: error reporters show the reprs of local variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a connection says, for both clients. ``timeout`` is seconds without a byte."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    timeout: float = DEFAULT_TIMEOUT
+    requests_per_minute: int | None = None
+    storage_path: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str = True
+    cert: str | tuple[str, str] | None = None
+    trust_env: bool = True
+
+    @classmethod
+    def of(
+        cls, conn_id: str, host: str | None, port: int | None, key: str | None, extra: Mapping[str, Any]
+    ) -> Settings:
+        """Read a connection.
+
+        :raises ConfigurationError: it has no key, or a field of it is wrong. Null fields count as unset.
+        """
+        key = Secret((key or "").strip())
+        if not key:
+            raise errors.ConfigurationError(
+                f"Connection {conn_id!r} has no API key.",
+                next_step=f"Put it into the password field: airflow connections add {conn_id} "
+                "--conn-type wisdomgate --conn-password '<key>'.",
+            )
+        if not KEY.fullmatch(key):
+            raise errors.ConfigurationError(
+                f"Connection {conn_id!r}: the API key has a space, a line break or a letter that is not ASCII.",
+                next_step="Put the key alone into the password field.",
+            )
+        known = {name: value for name, value in extra.items() if value is not None and value != ""}
+        own = {*HTTP_EXTRAS, *OWN_EXTRAS}
+        if not isinstance(known.get("storage_path", ""), str):
+            raise errors.ConfigurationError(f"Connection {conn_id!r}: extra 'storage_path' must be a path or a URI.")
+        rpm = _positive(conn_id, known, "requests_per_minute")
+        return cls(
+            base_url=normal_base_url(host, port),
+            api_key=key,
+            timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
+            requests_per_minute=None if rpm is None else max(1, int(rpm)),
+            storage_path=known.get("storage_path"),
+            headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
+            proxies=read_proxies(known.get("proxies", known.get("proxy"))),
+            verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),
+            cert=_cert(conn_id, known.get("cert")),
+            trust_env=bool(_flag(known.get("trust_env", True))),
+        )
+
+    def strike_out(self, text: str) -> str:
+        """Strike the key out of a text that came from outside: a gateway may quote it."""
+        for key in self._spellings:
+            text = text.replace(key, "***")
+        return text
+
+    def strike_out_of(self, body: bytes) -> bytes:
+        for key in self._spellings:
+            body = body.replace(key.encode(), b"***")
+        return body
+
+    @cached_property
+    def _spellings(self) -> tuple[Secret, ...]:
+        """How an answer may quote the key: as it is, in JSON, in a URL."""
+        if len(self.api_key) < SHORTEST_SECRET:
+            return ()
+        in_json = json.dumps(self.api_key)[1:-1]
+        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), quote(self.api_key, safe="")}
+        return tuple(map(Secret, spelled))
+
+
+def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
+    value = extra.get(name)
+    try:
+        number = None if value is None else float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if number is not None and not 0 < number < float("inf"):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra {name!r} must be a number above 0, not {value!r}."
+        )
+    return number
+
+
+def _flag(value: Any) -> Any:
+    """A connection given as a URI can hold texts only."""
+    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _verify(conn_id: str, value: Any) -> bool | str:
+    value = _flag(value)
+    if not isinstance(value, bool | str):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra 'verify' must be true, false or the path of a CA bundle, not {value!r}."
+        )
+    return value
+
+
+def _cert(conn_id: str, value: Any) -> str | tuple[str, str] | None:
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(path, str) for path in value):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra 'cert' must be a path, or the paths of certificate and key, not {value!r}."
+        )
+    return value[0], value[1]
+
+
+def _header(conn_id: str, name: str, value: Any) -> Secret:
+    text = Secret(str(value).strip())
+    if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(text):
+        raise errors.ConfigurationError(f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.")
+    return text
+
+
+def read_proxies(value: Any) -> dict[str, str]:
+    """Read proxies by scheme, or one for all, as a connection or the environment gives them."""
+    if isinstance(value, str):
+        value = {"http": value, "https": value}
+    found = {str(name): str(url) for name, url in value.items() if url} if isinstance(value, Mapping) else {}
+    return {name: url if name in ("no", "no_proxy") else Secret(normal_proxy(url)) for name, url in found.items()}
