@@ -137,7 +137,9 @@ class Client:
     def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
-        options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, None, None)
+        # Given here, since requests lets REQUESTS_CA_BUNDLE win over a session's own verify.
+        verify, cert = self.settings.verify, self.settings.cert
+        options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, verify, cert)
         options["proxies"] = read_proxies(options["proxies"])
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)

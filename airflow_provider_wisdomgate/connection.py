@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ async def read_settings_async(conn_id: str) -> Settings:
         found = await get_async_connection(conn_id)
     fields = found.host, found.port, Secret(found.password or ""), await get_async_extra_dejson(found)
     del found
-    return _with_its_files(conn_id, Settings.of(conn_id, *fields))
+    return await asyncio.to_thread(_with_its_files, conn_id, Settings.of(conn_id, *fields))
 
 
 def _with_its_files(conn_id: str, settings: Settings) -> Settings:

@@ -80,6 +80,16 @@ def connection(connect: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture
+def ca_bundle(tmp_path: Path) -> str:
+    """The file of the authority that signs for ``tls_in_front_of``."""
+    from support import AUTHORITY
+
+    path = str(tmp_path / "ca.pem")
+    AUTHORITY.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between tries, and nothing else."""
     from support import QUICK

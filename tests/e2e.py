@@ -238,8 +238,8 @@ class Experiment:
             "requests answered 429 or 5xx, or cut off": counts["burst_replies"] + counts["refused_down"],
             "tries beyond the first": sum(max(task["try_number"] - 1, 0) for task in tasks),
             "tasks not successful": sum(task["state"] != "success" for task in tasks),
-            "faults struck": len(self.struck),
-            "faults left out": len(self.faults()) - len(self.struck),
+            "kills, restarts and outages survived": len(self.struck),
+            "kills, restarts and outages left out": len(self.faults()) - len(self.struck),
             "requests of the second backfill": self.asked_again,
             "wall seconds": round(seconds),
         }
@@ -273,7 +273,7 @@ def is_good(table: dict[str, Any]) -> bool:
     """Tell whether the promise was kept."""
     same = ("clips stored", "clips whole, sha256 as in the manifest", "creates")
     all_there = all(table[name] == table["clips wanted"] for name in same)
-    none = ("tasks not successful", "faults left out", "requests of the second backfill")
+    none = ("tasks not successful", "kills, restarts and outages left out", "requests of the second backfill")
     return all_there and all(table[name] == 0 for name in none)
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import queue
+import ssl
+import threading
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import boto3
+import trustme
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 try:
@@ -35,6 +40,8 @@ QUICK = Patience(tries=4, base=0.002, cap=0.2)
 SMALL: dict[str, Any] = {"model": "any", "seconds": "1", "size": "64x48"}
 # A short silence that still is long for a loopback server on a busy machine.
 IMPATIENT = 0.3
+# Nobody's, until a connection names it.
+AUTHORITY = trustme.CA()
 
 
 @dataclass
@@ -180,7 +187,7 @@ def alias_events(accessor: Any) -> list[tuple[str, dict[str, Any]]]:
     return [(event.dest_asset_key.uri, event.extra) for event in accessor.asset_alias_events]
 
 
-def started(operator: Any, context: Any) -> tuple[Thread, list[BaseException]]:
+def started(operator: Any, context: Any) -> tuple[threading.Thread, list[BaseException]]:
     """Execute an operator in a thread; the list gets what it ended with, if that was an error."""
     ends: list[BaseException] = []
 
@@ -190,6 +197,46 @@ def started(operator: Any, context: Any) -> tuple[Thread, list[BaseException]]:
         except BaseException as end:
             ends.append(end)
 
-    worker = Thread(target=work)
+    worker = threading.Thread(target=work)
     worker.start()
     return worker, ends
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+@contextmanager
+def tls_in_front_of(url: str, *, asks_for_certificate: bool = False) -> Iterator[str]:
+    """Serve a plain server over TLS, as 127.0.0.1 by a CA that nobody knows; yields the URL."""
+    plain = urlsplit(url)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+    if asks_for_certificate:
+        AUTHORITY.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(plain.hostname, plain.port)
+        await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+
+    started: queue.Queue[tuple[int, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
+
+    async def serve() -> None:
+        server, stop = await asyncio.start_server(relay, "127.0.0.1", 0, ssl=context), asyncio.Event()
+        started.put((server.sockets[0].getsockname()[1], asyncio.get_running_loop(), stop))
+        await stop.wait()
+        server.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    port, loop, stop = started.get()
+    try:
+        yield f"https://127.0.0.1:{port}"
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()

@@ -1,0 +1,118 @@
+"""Both clients over TLS: whom they trust, and what a refusal means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import AUTHORITY, SMALL, asked, tls_in_front_of
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate import protocol
+from airflow_provider_wisdomgate.client import AsyncClient
+from airflow_provider_wisdomgate.connection import read_settings_async
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.sandbox import Sandbox
+from airflow_provider_wisdomgate.waiting import ONCE
+
+Connect = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def gateway(sandbox: Sandbox) -> Iterator[str]:
+    with tls_in_front_of(sandbox.url) as url:
+        yield url
+
+
+def look_sync(video_id: str) -> str | None:
+    return WisdomGateHook().client.send(protocol.get_video(video_id), ONCE).status
+
+
+def look_async(video_id: str) -> str | None:
+    async def look() -> str | None:
+        async with AsyncClient(await read_settings_async("wisdomgate_default")) as client:
+            return (await client.send(protocol.get_video(video_id), ONCE)).status
+
+    return asyncio.run(look())
+
+
+@pytest.fixture(params=[look_sync, look_async], ids=["hook", "trigger"])
+def look(request: pytest.FixtureRequest) -> Callable[[str], str | None]:
+    chosen: Callable[[str], str | None] = request.param
+    return chosen
+
+
+@pytest.fixture
+def video_id(hook: WisdomGateHook) -> str:
+    return hook.create_video(prompt=asked("render=0"), **SMALL).id
+
+
+def test_a_ca_bundle_of_the_connection_is_trusted(
+    gateway: str, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect
+) -> None:
+    connect(host=gateway, extra={"verify": ca_bundle})
+    assert look(video_id) == "completed"
+
+
+def test_a_ca_bundle_of_the_environment_is_trusted(
+    gateway: str,
+    ca_bundle: str,
+    video_id: str,
+    look: Callable[[str], str],
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_bundle)
+    connect(host=gateway)
+    assert look(video_id) == "completed"
+    connect(host=gateway, extra={"trust_env": False})
+    with pytest.raises(errors.UnreachableError):
+        look(video_id)
+
+
+def test_verification_can_be_switched_off(
+    gateway: str, video_id: str, look: Callable[[str], str], connect: Connect
+) -> None:
+    connect(host=gateway, extra={"verify": False})
+    assert look(video_id) == "completed"
+
+
+def test_a_gateway_that_nobody_vouches_for_is_not_spoken_to(
+    gateway: str, video_id: str, look: Callable[[str], str], connect: Connect
+) -> None:
+    connect(host=gateway)
+    with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
+        look(video_id)
+
+
+def test_a_certificate_for_another_host_is_not_taken(
+    gateway: str, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect
+) -> None:
+    connect(host=gateway.replace("127.0.0.1", "localhost"), extra={"verify": ca_bundle})
+    with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
+        look(video_id)
+
+
+def test_a_create_that_tls_refused_is_not_taken_for_lost(
+    gateway: str, sandbox: Sandbox, quick: None, connect: Connect
+) -> None:
+    connect(host=gateway)
+    with pytest.raises(errors.UnreachableError):
+        WisdomGateHook().create_video(prompt="a boat", **SMALL)
+    assert sandbox.counts()["create_requests"] == 0
+
+
+def test_a_client_certificate_is_shown(
+    sandbox: Sandbox, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect, tmp_path: Path
+) -> None:
+    identity, mine = AUTHORITY.issue_cert("worker"), tmp_path / "client.pem"
+    identity.private_key_and_cert_chain_pem.write_to_path(str(mine))
+    with tls_in_front_of(sandbox.url, asks_for_certificate=True) as url:
+        connect(host=url, extra={"verify": ca_bundle, "cert": str(mine)})
+        assert look(video_id) == "completed"
+        connect(host=url, extra={"verify": ca_bundle})
+        with pytest.raises(errors.WisdomGateError):
+            look(video_id)
