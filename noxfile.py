@@ -29,7 +29,8 @@ def define(name: str, pins: str) -> None:
     def tests(session: nox.Session) -> None:
         report_of(name).unlink(missing_ok=True)
         session.install("--exact", "--constraint", pins, "--editable", ".[s3,sandbox]", "--group", "test")
-        session.run("python", "-m", "pytest", f"--junit-xml={report_of(name)}", *session.posargs)
+        arguments = session.posargs or ["--numprocesses", "3", "--dist", "loadfile"]
+        session.run("python", "-m", "pytest", f"--junit-xml={report_of(name)}", *arguments)
 
 
 for name, pins in PINS.items():

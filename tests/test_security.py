@@ -205,12 +205,12 @@ class Tasks:
             destination=self.place(),
             deferrable=deferrable,
             poll_interval=0.001,
-            timeout=0.3,
+            timeout=0.1,
             **SMALL,
         )
 
     def sense(self, video_id: str, **mode: Any) -> Any:
-        pace = {"poke_interval": 0.001, "timeout": 0.3}
+        pace = {"poke_interval": 0.001, "timeout": 0.1}
         return self.run(WisdomGateVideoSensor, task_id="wait", video_id=video_id, **pace, **mode)
 
     def download(self, video_id: str) -> Any:
