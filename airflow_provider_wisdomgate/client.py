@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import requests
-import urllib3
 from urllib3.filepost import encode_multipart_formdata
 from yarl import URL
 
@@ -27,17 +26,23 @@ from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop
 from airflow_provider_wisdomgate.replies import Reply, is_media, is_surely_unmade
-from airflow_provider_wisdomgate.settings import Secret, Settings, read_proxies
+from airflow_provider_wisdomgate.settings import Secret, Settings
+from airflow_provider_wisdomgate.transport import (
+    CONNECT_TIMEOUT,
+    LOGIN,
+    proxy_of,
+    root_cause,
+    tls_context,
+    trusted,
+    typed_errors,
+)
 from airflow_provider_wisdomgate.waiting import Patience, ask_again
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT = 10.0
 MAX_REDIRECTS = 5
 MAX_REPLY = 8 * 1024 * 1024
 CHUNK = 1024 * 1024
-# Of a proxy that refuses to connect, aiohttp quotes the whole address.
-LOGIN = re.compile(r"//[^/\s]*@")
 
 
 def _headers(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
@@ -45,6 +50,11 @@ def _headers(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
     if not same_origin:
         return common
     return {**common, **settings.headers, "Authorization": Secret(f"Bearer {settings.api_key}")}
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _encode(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
@@ -93,6 +103,7 @@ class Client:
         self.settings = settings
         self.patience = patience or Patience()
         self._session = session
+        self._tls: ssl.SSLContext | None = None
 
     def close(self) -> None:
         self._session.close()
@@ -123,7 +134,7 @@ class Client:
         body, content_type = _encode(call)
         for _ in range(MAX_REDIRECTS):
             headers = {**_headers(self.settings, same_origin=same_origin), **content_type, **(more_headers or {})}
-            with _typed_errors():
+            with typed_errors():
                 response = self._request(call, url, headers, body)
             with response:
                 location = response.headers.get("location")
@@ -136,14 +147,22 @@ class Client:
 
     def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
+        if url.startswith("https:") and not self._tls:
+            self._tls = tls_context(self.settings)  # what cannot be read is said before a paid create is under way
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
-        # Given here, since requests lets REQUESTS_CA_BUNDLE win over a session's own verify.
-        verify, cert = self.settings.verify, self.settings.cert
-        options = self._session.merge_environment_settings(url, dict(self.settings.proxies), True, verify, cert)
-        options["proxies"] = read_proxies(options["proxies"])
+        proxy = proxy_of(self.settings, _origin(url))
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)
-        return self._session.send(request, timeout=timeout, allow_redirects=False, **options)
+        return self._session.send(
+            request,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            # All given here: requests lets the environment win over what a session holds.
+            proxies={"all": proxy} if proxy else {},
+            verify=trusted(self.settings),
+            cert=self.settings.cert,
+        )
 
     @contextmanager
     def content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
@@ -211,41 +230,9 @@ def _count(text: str) -> int | None:
 
 
 def _read(response: requests.Response, size: int) -> bytes:
-    with _typed_errors():
+    with typed_errors():
         data: bytes = response.raw.read(size)
     return data
-
-
-@contextmanager
-def _typed_errors() -> Iterator[None]:
-    """Turn the HTTP libraries' errors into ours, by whether the request may have arrived."""
-    try:
-        yield
-    except requests.exceptions.ConnectTimeout as error:
-        raise errors.UnreachableError(f"No connection to the gateway within {CONNECT_TIMEOUT:g} s") from error
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        if _never_arrived(error):
-            raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
-        raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from error
-
-
-def _never_arrived(error: BaseException) -> bool:
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, urllib3.exceptions.ProxyError):
-        reason = reason.original_error
-    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    bad_certificate = isinstance(reason, urllib3.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason)
-    return isinstance(reason, refused) or bad_certificate or isinstance(error, requests.exceptions.InvalidURL)
-
-
-def _root(error: BaseException) -> str:
-    """Say an error's innermost cause, without the request's URL around it."""
-    seen = error
-    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) is not None:
-        if not isinstance(inner, BaseException):
-            break
-        seen = inner
-    return LOGIN.sub("//", f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}")
 
 
 # ---------------------------------------------------------------------------------------------- async
@@ -268,7 +255,7 @@ class AsyncClient:
         tls: ssl.SSLContext | None = None
         if self.settings.base_url.startswith("https:"):
             # Reading the CA bundle takes tens of milliseconds: not on the loop.
-            tls = self._tls or await asyncio.to_thread(_tls_context, self.settings)
+            tls = self._tls or await asyncio.to_thread(tls_context, self.settings)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -327,21 +314,25 @@ class AsyncClient:
             ) as response:
                 return response.status, response.headers, self.settings.strike_out_of(await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise errors.UnreachableError(f"No connection to the gateway: {_root(error)}") from error
+            raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             cause = None if LOGIN.search(str(error)) else error
-            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {_root(error)}") from cause
+            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from cause
 
     def _proxy_of(self, url: URL) -> str | None:
-        """Choose the proxy as requests does, once per host.
+        """Choose the proxy once per host.
 
         Not aiohttp's trust_env: that reads ~/.netrc, too, and raises where it names our host.
         """
         origin = f"{url.scheme}://{url.raw_authority}"
         if origin not in self._proxies:
-            from_env = requests.utils.get_environ_proxies(origin) if self.settings.trust_env else {}
-            proxies = read_proxies({**from_env, **self.settings.proxies})
-            self._proxies[origin] = requests.utils.select_proxy(origin, proxies)
+            proxy = proxy_of(self.settings, origin)
+            if proxy and proxy.startswith("socks"):
+                raise errors.ConfigurationError(
+                    "A deferred wait cannot use a SOCKS proxy: aiohttp speaks HTTP to it.",
+                    next_step="Use an HTTP proxy, or deferrable=False.",
+                )
+            self._proxies[origin] = proxy
         return self._proxies[origin]
 
 
@@ -358,20 +349,3 @@ async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > MAX_REPLY:
             break
     return bytes(body)
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext:
-    verify: Any = settings.verify
-    if settings.trust_env:  # requests has its own environment variables for this
-        verify = requests.Session().merge_environment_settings(settings.base_url, {}, None, verify, None)["verify"]
-    bundle = verify if isinstance(verify, str) else None
-    try:
-        context = ssl.create_default_context(cafile=bundle)
-    except IsADirectoryError:
-        context = ssl.create_default_context(capath=bundle)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if settings.cert:
-        context.load_cert_chain(*([settings.cert] if isinstance(settings.cert, str) else settings.cert))
-    return context

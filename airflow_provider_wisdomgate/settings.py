@@ -24,7 +24,8 @@ DEFAULT_TIMEOUT = 60.0
 SHORTEST_SECRET = 8
 KEY = re.compile(r"[\x21-\x7e]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# ASCII alone: of other letters requests and aiohttp send different bytes.
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 class Secret(str):
@@ -86,7 +87,7 @@ class Settings:
             proxies=read_proxies(known.get("proxies", known.get("proxy"))),
             verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),
             cert=_cert(conn_id, known.get("cert")),
-            trust_env=bool(_flag(known.get("trust_env", True))),
+            trust_env=_trust_env(conn_id, known.get("trust_env", True)),
         )
 
     def strike_out(self, text: str) -> str:
@@ -106,7 +107,10 @@ class Settings:
         if len(self.api_key) < SHORTEST_SECRET:
             return ()
         in_json = json.dumps(self.api_key)[1:-1]
-        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), quote(self.api_key, safe="")}
+        cautious = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04x}", in_json)  # as .NET and Go write it
+        upper = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04X}", in_json)
+        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), cautious, upper}
+        spelled.add(quote(self.api_key, safe=""))
         return tuple(map(Secret, spelled))
 
 
@@ -124,7 +128,7 @@ def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None
 
 
 def _flag(value: Any) -> Any:
-    """A connection given as a URI can hold texts only."""
+    """Read true and false where they came as text: a connection given as a URI holds nothing else."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 
@@ -135,6 +139,15 @@ def _verify(conn_id: str, value: Any) -> bool | str:
             f"Connection {conn_id!r}: extra 'verify' must be true, false or the path of a CA bundle, not {value!r}."
         )
     return value
+
+
+def _trust_env(conn_id: str, value: Any) -> bool:
+    value = _flag(value)
+    if not isinstance(value, bool | int):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra 'trust_env' must be true or false, not {value!r}."
+        )
+    return bool(value)
 
 
 def _cert(conn_id: str, value: Any) -> str | tuple[str, str] | None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import queue
+import socket
 import ssl
 import threading
 import traceback
@@ -234,9 +235,34 @@ def tls_in_front_of(url: str, *, asks_for_certificate: bool = False) -> Iterator
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    port, loop, stop = started.get()
+    port, loop, stop = started.get(timeout=60)
     try:
         yield f"https://127.0.0.1:{port}"
     finally:
         loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+@contextmanager
+def answering(reply: bytes) -> Iterator[int]:
+    """Serve one reply to whoever connects."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(reply)
+
+    server = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield int(server.getsockname()[1])
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
         thread.join()

@@ -23,6 +23,7 @@ LAYERS = (
     ("replies", "mp4", "ledger", "retries"),
     ("protocol", "waiting", "stores"),
     ("settings",),
+    ("transport",),
     ("client",),
     ("storage", "connection"),
     ("keeping", "lookout"),
@@ -130,14 +131,14 @@ def test_of_the_pure_modules_only_exceptions_knows_airflow_and_of_it_two_classes
 
 def test_sockets_are_opened_in_one_module_and_files_in_one_other() -> None:
     sockets = {"aiohttp", "requests", "urllib3", "socket", "httpx", "http.client", "ssl"}
-    files = {"shutil", "tempfile", "pathlib", "fcntl"}  # not os: client reads the environment with it
+    files = {"shutil", "tempfile", "pathlib", "fcntl"}  # not os: transport reads the environment with it
     users: dict[str, set[str]] = {"sockets": set(), "files": set()}
     for name in modules():
         tops = outside_imports(FOLDER / f"{name}.py")
         users["sockets"] |= {name} if tops & sockets else set()
         users["files"] |= {name} if tops & files else set()
-    # hooks only names the type of the session that HttpHook makes
-    assert users == {"sockets": {"client", "hooks"}, "files": {"stores"}}
+    # hooks only names the type of the session that HttpHook makes, transport the libraries' errors and settings
+    assert users == {"sockets": {"client", "hooks", "transport"}, "files": {"stores"}}
 
 
 def test_the_sandbox_is_the_far_side_and_knows_neither_airflow_nor_us() -> None:

@@ -7,11 +7,8 @@ import asyncio
 import json
 import logging
 import pickle
-import socket
-import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
-from support import IMPATIENT, SMALL, LocalPlace, asked, fire, resume
+from support import IMPATIENT, SMALL, LocalPlace, answering, asked, fire, resume
 
 try:
     import structlog
@@ -375,7 +372,8 @@ def test_a_key_is_struck_out_however_an_answer_spells_it(
     quoted: str, tasks: Tasks, net: Net, marked: Callable[..., None]
 ) -> None:
     in_json, in_url = KEY.replace("/", "\\/"), quote(KEY, safe="")
-    for spelled in (KEY, in_json, in_url):
+    escaped = [KEY.replace("+", plus) for plus in ("\\u002b", "\\u002B")]  # as .NET and Go write JSON
+    for spelled in (KEY, in_json, in_url, *escaped):
         body = json.dumps({"error": {"message": "@"}}).replace("@", quoted.format(spelled)).encode()
         head = f"Content-Length: {len(body)}\r\nContent-Type: {KEY}\r\nX-Request-Id: {KEY}\r\nConnection: close"
         for status in ("401 No", "200 OK"):
@@ -446,31 +444,6 @@ def test_a_header_that_cannot_be_sent_is_refused_without_its_value(
     ends = sync_and_async(tasks)
     assert {type(end) for end in ends[:2]} == {errors.ConfigurationError}
     assert found(MARK, net.pieces) == []
-
-
-@contextmanager
-def answering(reply: bytes) -> Iterator[int]:
-    """Serve one reply to whoever connects."""
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(65536)
-                connection.sendall(reply)
-
-    server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield int(server.getsockname()[1])
-    finally:
-        server.shutdown(socket.SHUT_RDWR)
-        server.close()
-        thread.join()
 
 
 PROXIES = {

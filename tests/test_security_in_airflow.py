@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from airflow_provider_wisdomgate.links import HAS_PLAYER
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from tests.deployment import Deployment, connection, wait_until
 
-pytestmark = pytest.mark.skipif(not HAS_PLAYER, reason="the deployment is one of Airflow 3.1 and later")
+pytestmark = pytest.mark.needs("player")
 
 MARK = "m4rk3rD3pl0yed"
 KEY = f"sk-{MARK}/%s+x=="
@@ -87,6 +85,11 @@ class Search:
         return self._token
 
 
+def is_logged(home: Path) -> bool:
+    text = "".join(path.read_text(errors="replace") for path in (home / "logs").rglob("*.log"))
+    return "is stored at" in text and "Bearer ***" in text
+
+
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
     """Everything that was to be read while the tasks were deferred, and after their ends."""
@@ -111,7 +114,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Search]:
             ends = {each["task_id"]: each["state"] for each in airflow.task_instances(DAG_ID, run_id)}
             assert ends == ENDS, airflow.logs()
             assert gateway.counts()["unauthorized"] == 0
-            time.sleep(1)  # what is logged last
+            wait_until("the last lines of the logs", lambda: is_logged(airflow.home), 60)
             search.database("ended")
             search.pages("ended", run_id, tuple(ENDS))
             for path in (f"dags/{DAG_ID}/details", f"dagSources/{DAG_ID}", "eventLogs", "connections", "plugins"):

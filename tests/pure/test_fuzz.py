@@ -230,8 +230,8 @@ def test_any_proxy_is_an_address_that_stays_or_a_configuration_error(url: str) -
     assert with_secret is None or normal_proxy(with_secret) == with_secret
 
 
-@pytest.mark.parametrize("depth", [500, 1000, 100_000])
-def test_nesting_without_end_is_refused(depth: int) -> None:
-    nest = b"[" * depth + b"]" * depth
+def test_nesting_without_end_is_refused() -> None:
+    nest = b"[" * 100_000 + b"]" * 100_000
     body = b'{"phase": "stored", "claim_id": "c", "uri": "u", "claimed_at": 1, "request": {"a": %s}}' % nest
-    taken(lambda: Manifest.load(body, "u"), errors.DestinationTakenError)
+    with pytest.raises(errors.DestinationTakenError):
+        Manifest.load(body, "u")

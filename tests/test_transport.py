@@ -1,4 +1,4 @@
-"""Both clients over TLS: whom they trust, and what a refusal means."""
+"""Both clients over TLS and through proxies: whom they trust, and what a refusal means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import AUTHORITY, SMALL, asked, tls_in_front_of
+from support import AUTHORITY, SMALL, answering, asked, tls_in_front_of
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate import protocol
@@ -116,3 +116,77 @@ def test_a_client_certificate_is_shown(
         connect(host=url, extra={"verify": ca_bundle})
         with pytest.raises(errors.WisdomGateError):
             look(video_id)
+
+
+# A create that cannot have left is not lost
+
+
+def create() -> None:
+    WisdomGateHook().create_video(prompt="a boat", **SMALL)
+
+
+def test_what_speaks_no_tls_gets_no_create(
+    sandbox: Sandbox, look: Callable[[str], str], quick: None, connect: Connect
+) -> None:
+    connect(host=sandbox.url.replace("http:", "https:"))
+    for ask in (create, lambda: look("video_1")):
+        with pytest.raises(errors.UnreachableError):
+            ask()
+
+
+@pytest.mark.parametrize("where", ["verify", "cert", "environment"])
+def test_a_certificate_file_that_cannot_be_used_is_said_before_any_request(
+    where: str,
+    gateway: str,
+    look: Callable[[str], str],
+    quick: None,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("nothing")
+    if where == "environment":
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    connect(host=gateway, extra={} if where == "environment" else {where: str(bad)})
+    for ask in (create, lambda: look("video_1")):
+        with pytest.raises(errors.ConfigurationError, match="certificate file"):
+            ask()
+
+
+@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden", b"502 Bad Gateway"])
+def test_a_proxy_that_lets_nothing_through_gets_no_create(
+    status: bytes, look: Callable[[str], str], quick: None, connect: Connect
+) -> None:
+    with answering(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status) as port:
+        connect(host="https://gateway.invalid", extra={"proxies": f"http://127.0.0.1:{port}"})
+        with pytest.raises(errors.UnreachableError):
+            create()
+        with pytest.raises(errors.WisdomGateError):
+            look("video_1")
+
+
+def test_a_socks_proxy_is_refused_where_it_cannot_be_used(quick: None, connect: Connect) -> None:
+    connect(host="http://gateway.invalid", extra={"proxies": "socks5://127.0.0.1:9"})
+    with pytest.raises(errors.UnreachableError):  # requests needs PySocks for it
+        create()
+    with pytest.raises(errors.ConfigurationError, match="SOCKS"):
+        look_async("video_1")
+
+
+def test_a_proxy_of_the_environment_that_is_for_something_else_is_not_judged(
+    video_id: str, look: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTO_PROXY", "http://pac.example/proxy.pac?x=1")
+    monkeypatch.setenv("ftp_proxy", "ftp://u:p#@x")
+    assert look(video_id) == "completed"
+
+
+def test_no_proxy_of_the_connection_counts_for_both_clients(
+    video_id: str, look: Callable[[str], str], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    connect(extra={"proxies": {"no_proxy": "127.0.0.1"}})
+    assert look(video_id) == "completed"

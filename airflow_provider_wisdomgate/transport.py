@@ -1,0 +1,108 @@
+"""What both clients agree on below a request: the proxy, whom TLS trusts, what a library's error means. No sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import requests
+import urllib3
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.settings import Settings, read_proxies
+
+CONNECT_TIMEOUT = 10.0
+# OpenSSL's reasons that end a handshake, before a byte of the request is sent.
+IN_HANDSHAKE = frozenset(
+    {"CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}
+    | {"TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_UNRECOGNIZED_NAME"}
+)
+# Of a proxy that refuses to connect, aiohttp quotes the whole address.
+LOGIN = re.compile(r"//[^/\s]*@")
+
+
+def proxy_of(settings: Settings, origin: str) -> str | None:
+    """Choose the proxy for ``scheme://host:port`` as requests does: the connection's, else the environment's.
+
+    :raises ConfigurationError: the chosen one's address is no URL.
+    """
+    ours = settings.proxies
+    environment = requests.utils.get_environ_proxies(origin, ours.get("no_proxy")) if settings.trust_env else {}
+    return read_proxies({"all": requests.utils.select_proxy(origin, {**environment, **ours})}).get("all")
+
+
+def trusted(settings: Settings) -> str | Literal[False]:
+    """Return the CA bundle that counts, or False: the connection's, else the environment's, else that of requests."""
+    if settings.verify is not True:
+        return settings.verify or False
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if settings.trust_env else ()
+    return (
+        next((os.environ[name] for name in names if os.environ.get(name)), None)
+        or requests.utils.DEFAULT_CA_BUNDLE_PATH
+    )
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """Read the files that TLS needs. Blocks for tens of milliseconds.
+
+    :raises ConfigurationError: one of them cannot be read.
+    """
+    bundle = trusted(settings)
+    try:
+        if isinstance(bundle, str) and os.path.isdir(bundle):
+            context = ssl.create_default_context(capath=bundle)
+        else:
+            context = ssl.create_default_context(cafile=bundle or None)
+        if settings.cert:
+            context.load_cert_chain(*([settings.cert] if isinstance(settings.cert, str) else settings.cert))
+    except OSError as error:  # ssl.SSLError is one
+        files = f"{bundle or 'none'}, client certificate {settings.cert or 'none'}"
+        raise errors.ConfigurationError(
+            f"A certificate file cannot be used: {error.strerror or error}. CA bundle {files}.",
+            next_step="Correct 'verify' or 'cert' in the connection's extra, or REQUESTS_CA_BUNDLE.",
+        ) from error
+    if not bundle:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Turn the errors of requests and urllib3 into ours, by whether the request may have arrived."""
+    try:
+        yield
+    except requests.exceptions.ConnectTimeout as error:
+        raise errors.UnreachableError(f"No connection to the gateway within {CONNECT_TIMEOUT:g} s") from error
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        if _never_arrived(error):
+            raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error
+        raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from error
+
+
+def _never_arrived(error: BaseException) -> bool:
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+        if type(reason) is OSError and reason.errno is None:  # http.client's, of a tunnel that the proxy refuses
+            return True
+    if isinstance(reason, urllib3.exceptions.SSLError):
+        return getattr(reason.args[0], "reason", None) in IN_HANDSHAKE
+    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    # InvalidSchema: SOCKS without PySocks. Not every ValueError: requests' InvalidHeader is of an answer that came.
+    unsendable = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+    return isinstance(reason, refused) or isinstance(error, unsendable)
+
+
+def root_cause(error: BaseException) -> str:
+    """Say an error's innermost cause, without the request's URL around it."""
+    seen = error
+    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    return LOGIN.sub("//", f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}")
