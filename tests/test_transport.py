@@ -177,6 +177,9 @@ def test_a_socks_proxy_is_refused_where_it_cannot_be_used(quick: None, connect: 
 def test_a_proxy_of_the_environment_that_is_for_something_else_is_not_judged(
     video_id: str, look: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("AUTO_PROXY", "http://pac.example/proxy.pac?x=1")
     monkeypatch.setenv("ftp_proxy", "ftp://u:p#@x")
     assert look(video_id) == "completed"
@@ -185,8 +188,8 @@ def test_a_proxy_of_the_environment_that_is_for_something_else_is_not_judged(
 def test_no_proxy_of_the_connection_counts_for_both_clients(
     video_id: str, look: Callable[[str], str], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("no_proxy")
-    monkeypatch.delenv("NO_PROXY")
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     connect(extra={"proxies": {"no_proxy": "127.0.0.1"}})
     assert look(video_id) == "completed"
