@@ -103,7 +103,7 @@ class Client:
         self.settings = settings
         self.patience = patience or Patience()
         self._session = session
-        self._tls: ssl.SSLContext | None = None
+        self._knows_tls_files = False
 
     def close(self) -> None:
         self._session.close()
@@ -147,8 +147,9 @@ class Client:
 
     def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
         # Prepared by hand: the session's own headers and redirects must not carry anything to another host.
-        if url.startswith("https:") and not self._tls:
-            self._tls = tls_context(self.settings)  # what cannot be read is said before a paid create is under way
+        if url.startswith("https:") and not self._knows_tls_files:
+            tls_context(self.settings)  # requests reads them when a paid create is under way, as if it had left
+            self._knows_tls_files = True
         request = requests.Request(call.method, url, headers=dict(headers), data=body).prepare()
         proxy = proxy_of(self.settings, _origin(url))
         wait = call.timeout or self.settings.timeout
@@ -241,10 +242,9 @@ def _read(response: requests.Response, size: int) -> bytes:
 class AsyncClient:
     """Sends calls on an aiohttp session of its own, which belongs to the event loop it is opened in."""
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None = None, patience: Patience | None = None) -> None:
+    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
         self.settings = settings
         self.patience = patience or Patience()
-        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         # Made once: building these anew cost more than the rest of a look together.
         self._common = {same: _headers(settings, same_origin=same) for same in (True, False)}
@@ -255,7 +255,7 @@ class AsyncClient:
         tls: ssl.SSLContext | None = None
         if self.settings.base_url.startswith("https:"):
             # Reading the CA bundle takes tens of milliseconds: not on the loop.
-            tls = self._tls or await asyncio.to_thread(tls_context, self.settings)
+            tls = await asyncio.to_thread(tls_context, self.settings)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for tests.deployment
-
-from tests.deployment import BIN, Deployment, connection, wait_until  # noqa: E402
+from tests.deployment import Deployment, connection, wait_until
+from tests.servers import sandbox
 
 KEY = "not-a-secret"
 SLOTS = 2
@@ -38,18 +33,6 @@ with DAG("many", schedule=None, catchup=False, max_active_tasks=10_000):
         task_id="clip", model="any", seconds=1, size="64x48", deferrable=True, timeout=7200
     ).expand(prompt=[f"boat {{number}}" for number in range({count})])
 """
-
-
-@contextmanager
-def sandbox(render_seconds: float) -> Iterator[str]:
-    command = [str(BIN / "wisdomgate-sandbox"), "--print-url", "--api-key", KEY]
-    process = subprocess.Popen([*command, "--render-seconds", str(render_seconds)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        yield process.stdout.readline().strip().partition("=")[2]
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def cpu_of_group(group: int) -> float:
@@ -80,7 +63,10 @@ def states(airflow: Deployment) -> Counter[str]:
 
 
 def run(count: int, render_seconds: float, limit: float, debug: bool) -> bool:
-    with tempfile.TemporaryDirectory(prefix="wisdomgate-bench-") as folder, sandbox(render_seconds) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="wisdomgate-bench-") as folder,
+        sandbox(f"--api-key={KEY}", f"--render-seconds={render_seconds}") as url,
+    ):
         dags = Path(folder, "dags")
         dags.mkdir()
         (dags / "many.py").write_text(DAG.format(count=count))

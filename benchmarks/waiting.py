@@ -373,18 +373,6 @@ def gateway(certificate: str | None = None) -> Iterator[str]:
         process.wait()
 
 
-@contextmanager
-def sandbox() -> Iterator[str]:
-    command = [str(Path(sys.executable).parent / "wisdomgate-sandbox"), "--print-url", "--api-key", KEY]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout
-        yield process.stdout.readline().strip().partition("=")[2]
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def measure(name: str, url: str, what: str, *arguments: float, environment: dict[str, str] | None = None) -> Facts:
     """Run one measurement in a fresh process."""
     # HttpAsyncHook knows a URL by "://"; both connection types take it so.
@@ -501,11 +489,13 @@ def how_late(count: int, interval: float) -> None:
 
 
 def within_a_budget(count: int, render_seconds: float) -> None:
+    from tests.servers import sandbox
+
     print(
         f"\nA budget: {count} videos of {render_seconds:g} s, requests_per_minute=50, a sandbox that enforces 50",
         flush=True,
     )
-    with sandbox() as url:
+    with sandbox(f"--api-key={KEY}") as url:
         facts = measure("ours", url, "budget", count, render_seconds)
     print(f"all ready after {facts['seconds']:.0f} s and {facts['looks']:.0f} looks")
     target("looks refused with 429", facts["refused"], 0)

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_string
 from pathlib import Path
@@ -67,9 +67,9 @@ def build(scratch: Path) -> Path:
 
 
 def use(wheel: Path, scratch: Path) -> None:
-    """Install the wheel where nothing else is and run the README's DAG, away from the checkout."""
+    """Install the wheel where nothing else is and do all else there, away from the checkout."""
     print("== An empty environment", flush=True)
-    venv, away, dags, clips = (scratch / name for name in ("venv", "away", "dags", "clips"))
+    venv, away = scratch / "venv", scratch / "away"
     away.mkdir()
     run("uv", "venv", "--quiet", "--python", sys.executable, venv)
     wanted = f"{NAME}[sandbox] @ {wheel.as_uri()}"
@@ -78,39 +78,51 @@ def use(wheel: Path, scratch: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "VIRTUAL_ENV"))} | {
         "PATH": f"{venv / 'bin'}:/usr/bin:/bin",
         "AIRFLOW_HOME": str(scratch / "home"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(scratch / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__WISDOMGATE__STORAGE_PATH": str(clips),
+        "AIRFLOW__WISDOMGATE__STORAGE_PATH": str(scratch / "clips"),
     }
 
-    def inside(*command: str) -> str:
-        return run(venv / "bin" / command[0], *command[1:], env=env, cwd=away)
+    def inside(*command: str, **more: str) -> str:
+        return run(venv / "bin" / command[0], *command[1:], env=env | more, cwd=away)
 
+    look_at_the_provider(inside, venv)
+    with sandbox(venv, env, away) as url:
+        connection = json.dumps({"conn_type": "wisdomgate", "host": url, "password": "sandbox-key"})
+        look_at_connections(inside, connection, url)
+        run_the_dag(inside, connection, wheel, scratch)
+
+
+def look_at_the_provider(inside: Callable[..., str], venv: Path) -> None:
+    """Ask Python and Airflow what was installed."""
     where = inside("python", "-c", f"import {PACKAGE} as package; print(package.__file__)").strip()
     check(Path(where).is_relative_to(venv), "the package is imported from there", where)
 
-    got = inside("airflow", "providers", "get", NAME, "--output", "json")
-    told_version = json.loads(got)[0]["Version"]
-    check(told_version == version(), f"airflow providers get {NAME} tells version {version()}", got)
+    (got,) = listed(inside("airflow", "providers", "get", NAME, "--output", "json"))
+    check(got["Version"] == version(), f"airflow providers get {NAME} tells version {version()}", got)
     hooks = {each["connection_type"]: each for each in listed(inside("airflow", "providers", "hooks", "-o", "json"))}
     check(hooks.get("wisdomgate", {}).get("hook_name") == "WisdomGate", "airflow providers hooks lists the type", hooks)
 
+
+def look_at_connections(inside: Callable[..., str], connection: str, url: str) -> None:
+    """Add a connection to Airflow's database and get it."""
+    inside("airflow", "db", "migrate")
+    inside("airflow", "connections", "add", "added", "--conn-json", connection)
+    (shown,) = listed(inside("airflow", "connections", "get", "added", "-o", "json"))
+    check((shown["conn_type"], shown["host"]) == ("wisdomgate", url), "airflow connections add and get", shown)
+
+
+def run_the_dag(inside: Callable[..., str], connection: str, wheel: Path, scratch: Path) -> None:
+    """Import the example DAGs, and run the one that the wheel's README has."""
+    dags, clips = scratch / "dags", scratch / "clips"
     shutil.copytree(ROOT / "example_dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "generate_video.py").write_text(readme_dag(wheel))
-    inside("airflow", "db", "migrate")
-    with sandbox(venv, env, away) as url:
-        connection = json.dumps({"conn_type": "wisdomgate", "host": url, "password": "sandbox-key"})
-        inside("airflow", "connections", "add", "added", "--conn-json", connection)
-        (shown,) = listed(inside("airflow", "connections", "get", "added", "-o", "json"))
-        check((shown["conn_type"], shown["host"]) == ("wisdomgate", url), "airflow connections add and get", shown)
+    names, wrong = json.loads(inside("python", "-c", IMPORT_DAGS).splitlines()[-1])
+    expected = sorted(path.stem for path in dags.glob("*.py"))
+    check((names, wrong) == (expected, {}), f"the example DAGs are imported: {', '.join(names)}", wrong)
 
-        names, wrong = json.loads(inside("python", "-c", IMPORT_DAGS).splitlines()[-1])
-        expected = sorted(path.stem for path in dags.glob("*.py"))
-        check((names, wrong) == (expected, {}), f"the example DAGs are imported: {', '.join(names)}", wrong)
-
-        # A trigger in `dags test` finds no connection of the database: Airflow 3.3's stand-in there cannot be awaited.
-        env["AIRFLOW_CONN_WISDOMGATE_DEFAULT"] = connection
-        log = inside("airflow", "dags", "test", "generate_video")
+    # A trigger in `dags test` finds no connection of the database: Airflow 3.3's stand-in there cannot be awaited.
+    log = inside("airflow", "dags", "test", "generate_video", AIRFLOW_CONN_WISDOMGATE_DEFAULT=connection)
     found = sorted(clips.rglob("*.mp4"))
     check(len(found) == 1, "the README's DAG leaves one clip", log)
     record = json.loads(Path(f"{found[0]}.json").read_text())
@@ -148,9 +160,10 @@ def run(*command: Any, **options: Any) -> str:
 
 def listed(output: str) -> list[dict[str, Any]]:
     """Read the rows that an airflow command prints as JSON, after whatever it logs."""
-    if "No data found" in output:
-        return []
-    rows: list[dict[str, Any]] = json.loads(output[re.search(r"^\[(?!\d{4})", output, re.MULTILINE).start() :])  # type: ignore[union-attr]
+    begin = re.search(r"^\[(?!\d{4})", output, re.MULTILINE)
+    if begin is None:
+        raise WrongError(f"no rows in\n{output}")
+    rows: list[dict[str, Any]] = json.loads(output[begin.start() :])
     return rows
 
 

@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import requests
+
+from tests import servers
 
 STORED, LOST, RETRY, REFUSED = 0, 3, 4, 5
 BUCKET = "chaos"
@@ -135,33 +136,14 @@ def run_clip(clip: Clip, dice: random.Random) -> Iterator[None]:
 
 
 @contextmanager
-def server(home: Path, command: list[str], ready: str) -> Iterator[str]:
-    """Start a server of its own process and yield the line that says it is ready."""
-    with tempfile.NamedTemporaryFile("w+", dir=home) as log:  # not a pipe: an undrained one stops the server in the end
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while not (lines := [line for line in Path(log.name).read_text().splitlines() if ready in line]):
-                if process.poll() is not None:
-                    raise RuntimeError(f"{command[0]} ended: {Path(log.name).read_text()}")
-                time.sleep(0.05)
-            yield lines[0].strip()
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-@contextmanager
 def far_side(home: Path, s3: bool) -> Iterator[str]:
     """Start the sandbox, and moto's S3 where wanted; set the connections; yield the sandbox's URL."""
-    bin_dir = Path(sys.executable).parent
     with ExitStack() as stack:
-        command = [str(bin_dir / "wisdomgate-sandbox"), "--port=0", "--render-seconds=0.2", "--print-url"]
-        url = stack.enter_context(server(home, command, "WISDOMGATE_SANDBOX_URL=")).partition("=")[2]
+        url = stack.enter_context(servers.sandbox("--render-seconds=0.2", home=home))
         connection = {"conn_type": "wisdomgate", "host": url, "password": "sandbox-key"}
         os.environ["AIRFLOW_CONN_WISDOMGATE_DEFAULT"] = json.dumps(connection)
         if s3:
-            moto = stack.enter_context(server(home, [str(bin_dir / "moto_server"), "-p", "0"], "Running on http://"))
-            endpoint = "http" + moto.rpartition("http")[2]
+            endpoint = stack.enter_context(servers.s3(home))
             extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
             aws = {"conn_type": "aws", "login": "any", "password": "any", "extra": extra}
             os.environ["AIRFLOW_CONN_AWS_CHAOS"] = json.dumps(aws)

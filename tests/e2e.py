@@ -31,7 +31,7 @@ import requests
 
 from airflow_provider_wisdomgate.exceptions import WisdomGateError
 from airflow_provider_wisdomgate.mp4 import BoxWalk
-from tests.chaos import server
+from tests import servers
 from tests.deployment import Deployment, connection, free_port, wait_until
 
 BUCKET = "clips"
@@ -76,7 +76,7 @@ def redis(home: Path) -> Iterator[int]:
     """Start a private Redis; yields its port."""
     port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(home)]
-    with server(home, command, "Ready to accept connections"):
+    with servers.server(command, "Ready to accept connections"):
         yield port
 
 
@@ -88,12 +88,8 @@ class Experiment:
         self.clips, self.days, limit = (12, 4, 540) if is_short else (50, 14, 1140)
         self.until = time.monotonic() + limit
         self.home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wisdomgate-e2e-")))
-        bin_dir = Path(sys.executable).parent
-        sandbox = [str(bin_dir / "wisdomgate-sandbox"), "--port=0", "--render-seconds=20", "--print-url"]
-        self.gateway = stack.enter_context(server(self.home, sandbox, "WISDOMGATE_SANDBOX_URL=")).partition("=")[2]
-        moto = [str(bin_dir / "moto_server"), "-p", "0"]
-        line = stack.enter_context(server(self.home, moto, "Running on http://"))
-        self.s3 = "http" + line.rpartition("http")[2]
+        self.gateway = stack.enter_context(servers.sandbox("--render-seconds=20"))
+        self.s3 = stack.enter_context(servers.s3())
         login = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         self.store = boto3.client("s3", endpoint_url=self.s3, region_name="us-east-1", **login)
         self.store.create_bucket(Bucket=BUCKET)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROUTES = ("create", "look", "content")
-CREATE, LOOK, CONTENT = (("create",), ("look",), ("content",))
+CREATE, CONTENT = (("create",), ("content",))
 
 
 @dataclass(frozen=True)
