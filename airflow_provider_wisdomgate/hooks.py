@@ -21,17 +21,24 @@ from airflow_provider_wisdomgate import (
     FORM_HIDDEN,
     FORM_LABELS,
     FORM_PLACEHOLDERS,
-    protocol,
 )
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import Client, Content
-from airflow_provider_wisdomgate.connection import read_settings
-from airflow_provider_wisdomgate.keeping import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
-from airflow_provider_wisdomgate.ledger import IfExists, Wanted
-from airflow_provider_wisdomgate.replies import Video, failure_of
-from airflow_provider_wisdomgate.settings import OWN_EXTRAS, Settings
-from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, interruptible_sleep, read_reference, resolve
-from airflow_provider_wisdomgate.waiting import ONCE, Again, End, Patience, Wait, after_look, first_look, news
+from airflow_provider_wisdomgate.clips.destination import (
+    MAX_BYTES,
+    Target,
+    interruptible_sleep,
+    read_reference,
+    resolve,
+)
+from airflow_provider_wisdomgate.clips.ledger import IfExists, Wanted
+from airflow_provider_wisdomgate.clips.lifecycle import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import Client, Content
+from airflow_provider_wisdomgate.gateway.connection import read_settings
+from airflow_provider_wisdomgate.gateway.replies import Video, failure_of
+from airflow_provider_wisdomgate.gateway.retry import ONCE, Patience
+from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
+from airflow_provider_wisdomgate.polling.decisions import Again, End, Wait, after_look, first_look, news
 
 TEST_TIMEOUT = 5.0
 ID_REMEDY = "Give the id that a create returned."
@@ -119,20 +126,20 @@ class WisdomGateHook(HttpHook):
         """
         return self.client.send(self.create_call(model, prompt, fields))
 
-    def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> protocol.Call[Video]:
+    def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
         """Check a create's arguments and make its call. Sends nothing."""
         options = dict(fields)
         reference = options.pop("input_reference", None)
-        protocol.check_request(model, prompt, options)
+        routes.check_request(model, prompt, options)
         part = None
         if reference is not None:
             uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
-            part = read_reference(protocol.check_name("input_reference", uri, "Give a path or a URI."))
-        return protocol.create_video(model, prompt, options, part)
+            part = read_reference(routes.check_name("input_reference", uri, "Give a path or a URI."))
+        return routes.create_video(model, prompt, options, part)
 
     def get_video(self, video_id: str) -> Video:
         """Look at a video once."""
-        return self.client.send(protocol.get_video(protocol.check_name("video_id", video_id, ID_REMEDY)))
+        return self.client.send(routes.get_video(routes.check_name("video_id", video_id, ID_REMEDY)))
 
     def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = go_on) -> End:
         """Wait in this process until a video's wait is over, however it ends.
@@ -147,7 +154,7 @@ class WisdomGateHook(HttpHook):
 
     def look(self, video_id: str, wait: Wait) -> Again | End:
         """Look at a video once and decide what follows."""
-        call = protocol.get_video(protocol.check_name("video_id", video_id, ID_REMEDY))
+        call = routes.get_video(routes.check_name("video_id", video_id, ID_REMEDY))
         seen: Video | errors.WisdomGateError
         try:
             seen = self.client.send(call, ONCE)
@@ -160,21 +167,21 @@ class WisdomGateHook(HttpHook):
 
     def list_videos(self) -> list[Video]:
         """List the videos, where the gateway can (WisdomGate does not document it)."""
-        return self.client.send(protocol.list_videos())
+        return self.client.send(routes.list_videos())
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
         """Ask for another version of a video. Costs like a create."""
-        protocol.check_name("video_id", video_id, ID_REMEDY)
-        protocol.check_name("prompt", prompt, "Give the text that describes the change.")
-        return self.client.send(protocol.remix_video(video_id, prompt))
+        routes.check_name("video_id", video_id, ID_REMEDY)
+        routes.check_name("prompt", prompt, "Give the text that describes the change.")
+        return self.client.send(routes.remix_video(video_id, prompt))
 
     def delete_video(self, video_id: str) -> None:
         """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
-        self.client.send(protocol.delete_video(protocol.check_name("video_id", video_id, ID_REMEDY)))
+        self.client.send(routes.delete_video(routes.check_name("video_id", video_id, ID_REMEDY)))
 
     def get_balance(self) -> dict[str, Any]:
         """Return the account's balance as the gateway words it. Free."""
-        return self.client.send(protocol.get_balance())
+        return self.client.send(routes.get_balance())
 
     def download_video(
         self,
@@ -194,7 +201,7 @@ class WisdomGateHook(HttpHook):
         :param made_by: recorded in the manifest: which task stored it.
         :param check: called between chunks; raises to stop.
         """
-        protocol.check_name("video_id", video_id, ID_REMEDY)
+        routes.check_name("video_id", video_id, ID_REMEDY)
         target = Target(resolve(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
         keeper = Keeper(target, wanted, if_exists, max_bytes=max_bytes, check=check)
@@ -243,13 +250,13 @@ class WisdomGateHook(HttpHook):
         try:
             settings = self.settings
             try:
-                balance = self.client.send(replace(protocol.get_balance(), timeout=TEST_TIMEOUT), ONCE)
+                balance = self.client.send(replace(routes.get_balance(), timeout=TEST_TIMEOUT), ONCE)
                 amount = balance.get("available_balance")
                 return True, f"The key works at {settings.base_url}" + (
                     "." if amount is None else f"; available balance: {amount}."
                 )
             except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError):
-                self.client.send(replace(protocol.list_models(), timeout=TEST_TIMEOUT), ONCE)
+                self.client.send(replace(routes.list_models(), timeout=TEST_TIMEOUT), ONCE)
                 return True, f"The key works at {settings.base_url} (this gateway tells no balance)."
         except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError) as error:
             return False, (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_wisdomgate.keeping import StoredVideo
+from airflow_provider_wisdomgate.clips.lifecycle import StoredVideo
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context

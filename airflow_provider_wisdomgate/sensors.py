@@ -19,8 +19,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.polling.decisions import End, Wait, result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
-from airflow_provider_wisdomgate.waiting import End, Wait, result_of, video_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -16,11 +16,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.replies import Video
-from airflow_provider_wisdomgate.waiting import Again, End, Wait, after_look, event_of, first_look, news
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.polling.decisions import Again, End, Wait, after_look, event_of, first_look, news
 
 if TYPE_CHECKING:
-    from airflow_provider_wisdomgate.lookout import Lookout
+    from airflow_provider_wisdomgate.polling.shared_client import Lookout
 
 # How much later than the deadline Airflow itself ends a deferral, should no trigger run at all.
 BACKSTOP = timedelta(minutes=5)
@@ -127,5 +127,5 @@ async def _lookout_module() -> Any:
     """Import the HTTP libraries in a thread: on the triggerer's loop that blocks everybody for a second."""
     global _lookout
     if _lookout is None:
-        _lookout = await asyncio.to_thread(import_module, "airflow_provider_wisdomgate.lookout")
+        _lookout = await asyncio.to_thread(import_module, "airflow_provider_wisdomgate.polling.shared_client")
     return _lookout

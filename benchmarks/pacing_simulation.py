@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.replies import Video
-from airflow_provider_wisdomgate.waiting import Again, Wait, after_look, first_look
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.polling.decisions import Again, Wait, after_look, first_look
 
 START = 1_000_000.0
 

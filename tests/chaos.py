@@ -215,9 +215,9 @@ def table(clips: list[Clip], url: str, home: Path, spool: Path, seconds: float) 
 
 
 def is_whole(clip: Clip) -> bool:
-    from airflow_provider_wisdomgate.mp4 import BoxWalk
-    from airflow_provider_wisdomgate.storage import Target
-    from airflow_provider_wisdomgate.stores import open_store
+    from airflow_provider_wisdomgate.clips.destination import Target
+    from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
+    from airflow_provider_wisdomgate.clips.stores import open_store
 
     manifest, content = Target(clip.destination).read(), open_store(clip.destination).read("")
     if manifest is None or content is None:

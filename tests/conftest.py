@@ -97,13 +97,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between tries, and nothing else."""
     from support import QUICK
 
-    from airflow_provider_wisdomgate import pacing
+    from airflow_provider_wisdomgate.clips.destination import Target
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
-    from airflow_provider_wisdomgate.storage import Target
+    from airflow_provider_wisdomgate.polling import schedule
 
-    monkeypatch.setattr(pacing, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(schedule, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(WisdomGateHook, "patience", QUICK)
-    # A default argument: storage.FETCH_PATIENCE was read when the function was made.
+    # A default argument: destination.FETCH_PATIENCE was read when the function was made.
     monkeypatch.setitem(Target.land.__kwdefaults__, "patience", QUICK)
 
 

@@ -29,8 +29,8 @@ from typing import Any
 import boto3
 import requests
 
+from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
 from airflow_provider_wisdomgate.exceptions import WisdomGateError
-from airflow_provider_wisdomgate.mp4 import BoxWalk
 from tests import servers
 from tests.deployment import Deployment, connection, free_port, wait_until
 

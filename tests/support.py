@@ -32,9 +32,9 @@ try:
 except ImportError:
     from airflow.exceptions import AirflowRescheduleException  # noqa: F401  # test_sensor takes it from here
 
+from airflow_provider_wisdomgate.gateway.retry import Patience
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox.render import padded, render
-from airflow_provider_wisdomgate.waiting import Patience
 
 # Retry-After: 1 is beyond its cap, so that no test waits for it.
 QUICK = Patience(tries=4, base=0.002, cap=0.2)

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from support import made, told
 
-from airflow_provider_wisdomgate import DEFAULT_BASE_URL, protocol
+from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import AsyncClient
-from airflow_provider_wisdomgate.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway.retry import ONCE
+from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.settings import Settings
-from airflow_provider_wisdomgate.waiting import ONCE
 
 Connect = Callable[..., dict[str, Any]]
 KEY = "sk-very-secret-0123456789"
@@ -30,7 +31,7 @@ KEY = "sk-very-secret-0123456789"
 def look_async(hook: WisdomGateHook, video_id: str) -> str | None:
     async def look() -> str | None:
         async with AsyncClient(await read_settings_async(hook.wisdomgate_conn_id)) as client:
-            return (await client.send(protocol.get_video(video_id))).status
+            return (await client.send(routes.get_video(video_id))).status
 
     return asyncio.run(look())
 
@@ -328,7 +329,7 @@ def test_a_gateway_that_quotes_the_key_does_not_get_it_into_an_error(connect: Co
 
         async def look() -> Any:
             async with AsyncClient(hook.settings) as client:
-                return await client.send(protocol.get_video("video_1"), ONCE)
+                return await client.send(routes.get_video("video_1"), ONCE)
 
         for ask in (lambda: hook.get_video("video_1"), lambda: asyncio.run(look())):
             with pytest.raises(errors.AuthenticationError, match=r"Invalid token Bearer \*\*\*") as caught:

@@ -14,9 +14,9 @@ import pytest
 from support import LocalPlace, S3Place, made, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import read_reference, resolve
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.storage import read_reference, resolve
 
 Place = LocalPlace | S3Place
 CAT = whole()

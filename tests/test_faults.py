@@ -11,11 +11,11 @@ import pytest
 from support import IMPATIENT, QUICK, SMALL, asked, sha256, told, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate import protocol
-from airflow_provider_wisdomgate.client import AsyncClient
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.protocol import Call
-from airflow_provider_wisdomgate.replies import Video
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.script import FAULTS
 
@@ -168,7 +168,7 @@ def test_the_tables_name_every_fault_that_the_sandbox_knows() -> None:
 def test_a_create_that_meets_a_fault_is_paid_for_at_most_once(
     case: Case, send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
-    call = protocol.create_video("any", asked(f"create={case.fault}"), {"seconds": "1", "size": "64x48"})
+    call = routes.create_video("any", asked(f"create={case.fault}"), {"seconds": "1", "size": "64x48"})
     if case.fault == "hang":
         call = replace(call, timeout=IMPATIENT)
     end = end_of(send, hook, call)
@@ -181,7 +181,7 @@ def test_a_create_whose_answer_comes_too_late_is_lost_and_sent_once(send: Send, 
     with Sandbox() as slow:  # of its own: the video is made when this test is over
         elsewhere = WisdomGateHook()
         elsewhere.settings = replace(hook.settings, base_url=f"{slow.url}/v1")
-        call = protocol.create_video("any", asked("create=slow"), {"seconds": "1", "size": "64x48"})
+        call = routes.create_video("any", asked("create=slow"), {"seconds": "1", "size": "64x48"})
         end = end_of(send, elsewhere, replace(call, timeout=IMPATIENT))
         assert (end, slow.counts()["create_requests"]) == (expected_end(Case("slow", LOST)), 1)
 
@@ -192,7 +192,7 @@ def test_a_look_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
     case: Case, send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
     video = hook.create_video(prompt=asked(f"render=0 look={case.fault}"), **SMALL)
-    call = protocol.get_video(video.id)
+    call = routes.get_video(video.id)
     if case.fault in ("slow", "hang"):
         call = replace(call, timeout=IMPATIENT)
     end = end_of(send, hook, call)
@@ -206,8 +206,8 @@ def test_a_gateway_that_nobody_serves_is_unreachable_and_a_create_to_it_is_tried
 ) -> None:
     dead = WisdomGateHook()
     dead.settings = replace(hook.settings, base_url="http://127.0.0.1:9/v1")
-    create = protocol.create_video("any", "a cat", {})
-    ends = [end_of(send, dead, call) for call in (create, protocol.get_video("video_1"))]
+    create = routes.create_video("any", "a cat", {})
+    ends = [end_of(send, dead, call) for call in (create, routes.get_video("video_1"))]
     unreachable = {"error": errors.UnreachableError, "status": None, "code": None, "retry_after": None}
     assert ends == [unreachable, unreachable]
 
@@ -218,7 +218,7 @@ def test_an_error_carries_the_gateways_request_id_and_the_video(
 ) -> None:
     video = hook.create_video(prompt=asked("render=0 look=403"), **SMALL)
     with pytest.raises(errors.PermissionDeniedError) as caught:
-        send(hook, protocol.get_video(video.id))
+        send(hook, routes.get_video(video.id))
     assert caught.value.facts == {
         "status": 403,
         "code": "access_denied",
@@ -232,20 +232,20 @@ def test_an_error_carries_the_gateways_request_id_and_the_video(
 def test_an_id_with_slashes_and_equal_signs_reaches_the_gateway_as_it_is(send: Send, hook: WisdomGateHook) -> None:
     video = hook.create_video(prompt=asked("render=0 odd-id"), **SMALL)
     assert "/" in video.id
-    assert send(hook, protocol.get_video(video.id)).id == video.id
+    assert send(hook, routes.get_video(video.id)).id == video.id
 
 
 def test_both_clients_read_the_same_video(hook: WisdomGateHook) -> None:
     video = hook.create_video(prompt=asked("render=0"), **SMALL)
-    calls = [send(hook, protocol.get_video(video.id)) for send in (send_sync, send_async)]
+    calls = [send(hook, routes.get_video(video.id)) for send in (send_sync, send_async)]
     first, second = (replace(seen, request_id=None) for seen in calls)
     assert first == second
     assert (first.id, first.status, first.seconds, first.size) == (video.id, "completed", "1", "64x48")
 
 
 def test_both_clients_send_the_same_create(hook: WisdomGateHook, sandbox: Sandbox) -> None:
-    image = protocol.Part("reference.png", b"\x89PNG\r\n\x1a\nrest", "image/png")
-    call = protocol.create_video("sora-2", "Füße", {"seconds": 4, "size": "64x48"}, image)
+    image = routes.Part("reference.png", b"\x89PNG\r\n\x1a\nrest", "image/png")
+    call = routes.create_video("sora-2", "Füße", {"seconds": 4, "size": "64x48"}, image)
     for send in (send_sync, send_async):
         send(hook, call)
     first, second = (video["fields"] for video in sandbox.videos())

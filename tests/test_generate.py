@@ -15,11 +15,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from support import LocalPlace, S3Place, asked, fire, resume, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.ledger import Manifest
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.storage import Target
 
 Place = LocalPlace | S3Place
 Context = Callable[..., dict[str, Any]]

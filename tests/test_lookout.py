@@ -19,11 +19,11 @@ import pytest
 from blockbuster import BlockBusterFunction, blockbuster_ctx
 from support import SMALL, asked, tls_in_front_of
 
-from airflow_provider_wisdomgate import lookout as lookouts
-from airflow_provider_wisdomgate import waiting
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.lookout import Lookout, Turns, watching
-from airflow_provider_wisdomgate.pacing import Budget
+from airflow_provider_wisdomgate.polling import decisions
+from airflow_provider_wisdomgate.polling import shared_client as lookouts
+from airflow_provider_wisdomgate.polling.schedule import Budget
+from airflow_provider_wisdomgate.polling.shared_client import Lookout, Turns, watching
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
@@ -343,7 +343,7 @@ def test_a_429_stops_all_siblings_for_as_long_as_the_gateway_says(hook: WisdomGa
 def test_a_429_without_retry_after_stops_all_siblings_too(
     hook: WisdomGateHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wisdomgate.pacing.FIRST_BACKOFF", 0.8)
+    monkeypatch.setattr("airflow_provider_wisdomgate.polling.schedule.FIRST_BACKOFF", 0.8)
     assert pause_after_a_429(hook, sandbox, retry_after=None) >= 0.35
 
 
@@ -461,7 +461,7 @@ def test_nothing_blocks_the_event_loop(
     sandbox: Sandbox, connect: Connect, ca_bundle: str, hook: WisdomGateHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What blocks raises inside the loop; that would be a miss, of which none is allowed here. A 429 is none."""
-    monkeypatch.setattr(waiting, "MAX_MISSES", 1)
+    monkeypatch.setattr(decisions, "MAX_MISSES", 1)
     videos = [hook.create_video(prompt=asked("render=0.2 look=429x1"), **SMALL).id for _ in range(3)]
 
     async def main() -> list[dict[str, Any]]:
@@ -480,7 +480,8 @@ def test_importing_the_trigger_imports_no_http_library_of_ours() -> None:
     code = (
         "import sys, airflow.triggers.base; before = set(sys.modules)\n"
         "import airflow_provider_wisdomgate.triggers\n"
-        "print(sorted({'aiohttp', 'requests', 'airflow_provider_wisdomgate.lookout'} & (set(sys.modules) - before)))"
+        "late = {'aiohttp', 'requests', 'airflow_provider_wisdomgate.polling.shared_client'}\n"
+        "print(sorted(late & (set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 from support import whole
 
-from airflow_provider_wisdomgate.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
-from airflow_provider_wisdomgate.storage import Target
 
 pytestmark = pytest.mark.needs("player")
 

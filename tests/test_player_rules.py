@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from support import LocalPlace, S3Place, TaskInstance, made
 
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.ledger import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.plugin.clips import find
 from airflow_provider_wisdomgate.plugin.html import tag
 from airflow_provider_wisdomgate.plugin.places import allowed, prefixes_of
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
-from airflow_provider_wisdomgate.storage import Target
 
 CLIPS = ("/srv/clips", "s3://aws_default@bucket/videos")
 

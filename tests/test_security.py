@@ -25,8 +25,10 @@ except ImportError:  # Airflow 2 logs by the standard library alone
 
 import airflow_provider_wisdomgate
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate import protocol
-from airflow_provider_wisdomgate.client import AsyncClient
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.retry import ONCE
+from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import (
     WisdomGateCreateVideoOperator,
@@ -36,9 +38,7 @@ from airflow_provider_wisdomgate.operators import (
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.script import FAULTS
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
-from airflow_provider_wisdomgate.settings import Settings
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
-from airflow_provider_wisdomgate.waiting import ONCE
 
 PACKAGE = Path(airflow_provider_wisdomgate.__file__).parent
 # Whatever quotes, escapes or encodes the key leaves its letters together.
@@ -236,7 +236,7 @@ def ways(tasks: Tasks, route: str, fault: str, made: Callable[[], str]) -> list[
     if route == "content":
         return [*generated, tasks.download(made())]
     sensed = [tasks.sense(made()), tasks.sense(made(), deferrable=True)]
-    look = protocol.get_video(made())
+    look = routes.get_video(made())
     return [*generated, *sensed, tasks.end(lambda: WisdomGateHook().client.send(look, ONCE))]
 
 
@@ -261,7 +261,7 @@ def test_no_fault_brings_the_key_to_light(
     if fault in SILENT:
         marked(extra={"timeout": IMPATIENT})
     if route == "create" and fault in ("hang", "slow"):  # a create has minutes: only as a single call
-        call = protocol.create_video("any", asked(f"create={turns}"), {"seconds": "1", "size": "64x48"})
+        call = routes.create_video("any", asked(f"create={turns}"), {"seconds": "1", "size": "64x48"})
         ends = [tasks.end(lambda: WisdomGateHook().client.send(replace(call, timeout=IMPATIENT)))]
     else:
         ends = ways(tasks, route, turns, made)
@@ -396,14 +396,14 @@ def sync_and_async(tasks: Tasks) -> list[Any]:
 
     async def look() -> Any:
         async with AsyncClient(WisdomGateHook().settings) as client:
-            return await client.send(protocol.get_video("video_1"), ONCE)
+            return await client.send(routes.get_video("video_1"), ONCE)
 
     async def wait() -> Any:
         trigger = WisdomGateVideoTrigger("video_1", poll_interval=0.001, deadline=0.0)
         return [event.payload async for event in trigger.run()]
 
     return [
-        tasks.end(lambda: WisdomGateHook().client.send(protocol.get_video("video_1"), ONCE)),
+        tasks.end(lambda: WisdomGateHook().client.send(routes.get_video("video_1"), ONCE)),
         tasks.end(lambda: asyncio.run(look())),
         tasks.end(lambda: asyncio.run(wait())),
         tasks.end(lambda: WisdomGateHook().test_connection()),

@@ -19,10 +19,10 @@ import pytest
 from support import LocalPlace, S3Place, made, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.ledger import Manifest
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.storage import Target
 
 Place = LocalPlace | S3Place
 CAT = whole()

@@ -11,12 +11,12 @@ import pytest
 from support import AUTHORITY, SMALL, answering, asked, tls_in_front_of
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate import protocol
-from airflow_provider_wisdomgate.client import AsyncClient
-from airflow_provider_wisdomgate.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.waiting import ONCE
 
 Connect = Callable[..., dict[str, Any]]
 
@@ -28,13 +28,13 @@ def gateway(sandbox: Sandbox) -> Iterator[str]:
 
 
 def look_sync(video_id: str) -> str | None:
-    return WisdomGateHook().client.send(protocol.get_video(video_id), ONCE).status
+    return WisdomGateHook().client.send(routes.get_video(video_id), ONCE).status
 
 
 def look_async(video_id: str) -> str | None:
     async def look() -> str | None:
         async with AsyncClient(await read_settings_async("wisdomgate_default")) as client:
-            return (await client.send(protocol.get_video(video_id), ONCE)).status
+            return (await client.send(routes.get_video(video_id), ONCE)).status
 
     return asyncio.run(look())
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import MANIFEST, Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from airflow_provider_wisdomgate.plugin.places import Place, allowed
-from airflow_provider_wisdomgate.storage import MANIFEST, Target
 
 CHUNK = 1024**2
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 from airflow.utils.db import initdb
 from fastapi.testclient import TestClient
 
-from airflow_provider_wisdomgate.ledger import Manifest
-from airflow_provider_wisdomgate.storage import Target
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 
 DAGS = """
 from airflow.sdk import DAG

@@ -15,8 +15,8 @@ import requests
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from airflow_provider_wisdomgate.ledger import Manifest
-from airflow_provider_wisdomgate.storage import Target
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
 from tests.browser.conftest import PATIENCE, Site, stored
 
 expect.set_options(timeout=PATIENCE)

@@ -14,11 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import _extent
-from airflow_provider_wisdomgate.ledger import Manifest, Wanted, next_step
-from airflow_provider_wisdomgate.mp4 import BoxWalk, Clip
-from airflow_provider_wisdomgate.protocol import normal_proxy
-from airflow_provider_wisdomgate.replies import (
+from airflow_provider_wisdomgate.clips.ledger import Manifest, Wanted, next_step
+from airflow_provider_wisdomgate.clips.mp4 import BoxWalk, Clip
+from airflow_provider_wisdomgate.gateway.client import _extent
+from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
     Video,
     is_media,
@@ -27,9 +26,10 @@ from airflow_provider_wisdomgate.replies import (
     parse_video,
     retry_delay,
 )
+from airflow_provider_wisdomgate.gateway.routes import normal_proxy
+from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
+from airflow_provider_wisdomgate.polling.decisions import video_of
 from airflow_provider_wisdomgate.sandbox.render import render
-from airflow_provider_wisdomgate.settings import OWN_EXTRAS, Settings
-from airflow_provider_wisdomgate.waiting import video_of
 
 # A fuzzer's share of a test run: each of these takes a second or less.
 bounded = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.ledger import (
+from airflow_provider_wisdomgate.clips.ledger import (
     CLAIM_LIVES,
     Await,
     Claim,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate.pacing import LONGEST_BACKOFF, Budget, pause
+from airflow_provider_wisdomgate.polling.schedule import LONGEST_BACKOFF, Budget, pause
 
 MIDDLE = 0.5  # the jitter that changes nothing
 AGES, POLLS, JITTERS = st.floats(0, 1e6), st.floats(0.01, 3600), st.floats(0, 1)

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate import DEFAULT_BASE_URL, protocol
+from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.protocol import Call, Part, check_name, check_request, next_hop, normal_base_url
-from airflow_provider_wisdomgate.replies import (
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.replies import (
     parse_list,
     parse_nothing,
     parse_object,
     parse_video,
     raise_content_error,
 )
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, check_name, check_request, next_hop, normal_base_url
 
 IMAGE = Part("cat.png", b"\x89PNG", "image/png")
 
@@ -33,20 +34,20 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (protocol.get_video("video_1"), Call("GET", "/videos/video_1", parse_video, video_id="video_1")),
-        (protocol.get_video(ODD_ID), Call("GET", ODD_PATH, parse_video, video_id=ODD_ID)),
+        (routes.get_video("video_1"), Call("GET", "/videos/video_1", parse_video, video_id="video_1")),
+        (routes.get_video(ODD_ID), Call("GET", ODD_PATH, parse_video, video_id=ODD_ID)),
         (
-            protocol.get_content(ODD_ID),
+            routes.get_content(ODD_ID),
             Call("GET", f"{ODD_PATH}/content", raise_content_error, video_id=ODD_ID),
         ),
-        (protocol.list_videos(), Call("GET", "/videos", parse_list)),
+        (routes.list_videos(), Call("GET", "/videos", parse_list)),
         (
-            protocol.remix_video(ODD_ID, "a dog"),
+            routes.remix_video(ODD_ID, "a dog"),
             Call("POST", f"{ODD_PATH}/remix", parse_video, json={"prompt": "a dog"}, repeatable=False, timeout=300.0),
         ),
-        (protocol.delete_video(ODD_ID), Call("DELETE", ODD_PATH, parse_nothing, video_id=ODD_ID)),
-        (protocol.get_balance(), Call("GET", "/users/me/balance", parse_object)),
-        (protocol.list_models(), Call("GET", "/models", parse_object)),
+        (routes.delete_video(ODD_ID), Call("DELETE", ODD_PATH, parse_nothing, video_id=ODD_ID)),
+        (routes.get_balance(), Call("GET", "/users/me/balance", parse_object)),
+        (routes.list_models(), Call("GET", "/models", parse_object)),
     ],
     ids=["get", "get, odd id", "content", "list", "remix", "delete", "balance", "models"],
 )
@@ -57,7 +58,7 @@ def test_a_route_is_one_call(call: Call[Any], expected: Call[Any]) -> None:
 @settings(deadline=None)
 @given(st.text(min_size=1))
 def test_an_id_is_one_segment_of_the_path_and_comes_back_whole(video_id: str) -> None:
-    path = protocol.get_video(video_id).path
+    path = routes.get_video(video_id).path
     assert path.isascii()
     assert path.count("/") == 2
     assert (urlsplit(path).query, urlsplit(path).fragment) == ("", "")
@@ -145,18 +146,18 @@ def test_a_create_speaks_its_models_dialect(
     model: str, options: dict[str, Any], reference: Part | None, expected: Call[Any]
 ) -> None:
     given_options = dict(options)
-    assert protocol.create_video(model, "a cat", options, reference) == expected
+    assert routes.create_video(model, "a cat", options, reference) == expected
     assert options == given_options
 
 
 def test_a_create_is_repeatable_only_when_somebody_says_so() -> None:
-    free = protocol.create_video("veo-9", "a cat", {}, repeatable=True)
+    free = routes.create_video("veo-9", "a cat", {}, repeatable=True)
     assert free == created(json={"model": "veo-9", "prompt": "a cat"}, repeatable=True)
 
 
 def test_seedance_takes_no_file_and_says_what_to_do_instead() -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        protocol.create_video("doubao-seedance-2", "a cat", {}, IMAGE)
+        routes.create_video("doubao-seedance-2", "a cat", {}, IMAGE)
     assert str(caught.value) == (
         "input_reference: doubao-seedance-2 takes images by URL, not as a file. "
         "Give fields={'mode': 'i2v', 'images': ['https://...']} instead."
@@ -164,8 +165,8 @@ def test_seedance_takes_no_file_and_says_what_to_do_instead() -> None:
 
 
 def test_neither_prompt_nor_picture_shows_in_a_calls_repr() -> None:
-    shown = repr(protocol.create_video("sora-2", "a secret cat", {}, IMAGE)) + repr(
-        protocol.remix_video("v", "a secret cat")
+    shown = repr(routes.create_video("sora-2", "a secret cat", {}, IMAGE)) + repr(
+        routes.remix_video("v", "a secret cat")
     )
     assert "secret" not in shown
     assert "PNG" not in shown

@@ -12,13 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.replies import (
+from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
     Video,
     error_of,
     failure_of,
     is_media,
-    is_surely_unmade,
     parse_list,
     parse_nothing,
     parse_object,
@@ -26,6 +25,7 @@ from airflow_provider_wisdomgate.replies import (
     raise_content_error,
     retry_delay,
 )
+from airflow_provider_wisdomgate.gateway.retry import is_surely_unmade
 
 JSON_TYPE = {"content-type": "application/json"}
 

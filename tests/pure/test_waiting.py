@@ -14,18 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.replies import Video, is_surely_unmade
-from airflow_provider_wisdomgate.waiting import (
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.retry import ONCE, Patience, ask_again, is_surely_unmade
+from airflow_provider_wisdomgate.polling.decisions import (
     EVENT_VERSION,
     MAX_MISSES,
     MAX_NOT_FOUND,
-    ONCE,
     Again,
     End,
-    Patience,
     Wait,
     after_look,
-    ask_again,
     event_of,
     first_look,
     news,

@@ -29,10 +29,10 @@ import pytest
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import Target
+from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.ledger import Manifest
-from airflow_provider_wisdomgate.storage import Target
-from airflow_provider_wisdomgate.stores import open_store
 
 BUCKET = "clips"
 MIB = 1024**2

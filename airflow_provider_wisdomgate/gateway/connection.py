@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.settings import Secret, Settings
+from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
 
 
 def read_settings(conn_id: str) -> Settings:

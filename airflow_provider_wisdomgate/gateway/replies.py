@@ -239,18 +239,6 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
     )
 
 
-def is_surely_unmade(error: errors.WisdomGateError) -> bool:
-    """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
-    if isinstance(error, errors.LostCreateError):
-        return False
-    if isinstance(error, errors.UnreachableError | errors.ConfigurationError | errors.RateLimitedError):
-        return True
-    if isinstance(error, errors.GatewayFaultError):
-        return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
-    refused = error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500
-    return refused or isinstance(error, errors.ModelNotFoundError | errors.ModerationError)
-
-
 def retry_delay(headers: Mapping[str, str], now: float) -> float | None:
     """Read ``retry-after-ms`` or ``Retry-After`` (seconds or a date), in seconds from ``now``; None without one."""
     if (delay := _number(headers.get("retry-after-ms"))) is not None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.protocol import normal_base_url, normal_proxy
+from airflow_provider_wisdomgate.gateway.routes import normal_base_url, normal_proxy
 
 OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.

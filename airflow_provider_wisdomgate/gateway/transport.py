@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.settings import Settings, read_proxies
+from airflow_provider_wisdomgate.gateway.settings import Settings, read_proxies
 
 CONNECT_TIMEOUT = 10.0
 # OpenSSL's reasons that end a handshake, before a byte of the request is sent.

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.pacing import pause
-from airflow_provider_wisdomgate.replies import Video, failure_of, is_surely_unmade
+from airflow_provider_wisdomgate.gateway.replies import Video, failure_of
+from airflow_provider_wisdomgate.polling.schedule import pause
 
 Outcome = Literal["ready", "failed", "expired", "timed_out", "refused"]
 
@@ -24,18 +24,6 @@ MISS_PAUSE = 1 / 6
 MAX_NOT_FOUND = 3
 EVENT_VERSION = 1
 DAY = 86400.0
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long one request is tried again: ``tries`` in all, ``base`` seconds doubling up to ``cap``."""
-
-    tries: int = 5
-    base: float = 0.5
-    cap: float = 60.0
-
-
-ONCE = Patience(tries=1)
 
 
 @dataclass(frozen=True)
@@ -134,23 +122,6 @@ def _expired(video: Video) -> End:
         "The video was finished, and its time at the gateway is over", video_id=video.id, expires_at=video.expires_at
     )
     return End("expired", video, error)
-
-
-def ask_again(
-    error: errors.WisdomGateError, *, repeatable: bool, attempt: int, patience: Patience, jitter: float
-) -> float | None:
-    """Say in how many seconds the same request may be sent again, or None for never.
-
-    :param repeatable: whether sending it twice costs nothing. What costs is sent again only when it surely
-        did not arrive.
-    :param attempt: how often it was sent so far, from 1.
-    """
-    if attempt >= patience.tries or not error.is_transient or not (repeatable or is_surely_unmade(error)):
-        return None
-    if error.retry_after:
-        return error.retry_after if error.retry_after <= patience.cap else None
-    backoff: float = min(patience.cap, patience.base * 2 ** (attempt - 1))
-    return backoff * (0.5 + 0.5 * jitter)
 
 
 def news(wait: Wait, seen: Video | errors.WisdomGateError, now: float) -> tuple[int, str] | None:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate import protocol
-from airflow_provider_wisdomgate.client import AsyncClient
-from airflow_provider_wisdomgate.connection import read_settings_async
-from airflow_provider_wisdomgate.pacing import Budget
-from airflow_provider_wisdomgate.replies import Video
-from airflow_provider_wisdomgate.waiting import ONCE
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.retry import ONCE
+from airflow_provider_wisdomgate.polling.schedule import Budget
 
 # After so many seconds newcomers open a client of their own, so that a changed key is taken up.
 CLIENT_IS_FRESH = 300.0
@@ -133,7 +133,7 @@ class Lookout:
         await self.turns.next(due)
         sent = time.monotonic()
         try:
-            video = await client.send(protocol.get_video(video_id), ONCE)
+            video = await client.send(routes.get_video(video_id), ONCE)
         except errors.RateLimitedError as error:
             budget.limited(sent, time.monotonic(), error.retry_after, random.random())
             raise
@@ -206,4 +206,4 @@ async def watching(video_id: str, conn_id: str) -> AsyncIterator[Lookout]:
 async def delete_video(video_id: str, conn_id: str) -> None:
     """Delete a video at the gateway, on the client that waits share."""
     async with watching(video_id, conn_id) as lookout:
-        await (await lookout.client()).send(protocol.delete_video(video_id))
+        await (await lookout.client()).send(routes.delete_video(video_id))

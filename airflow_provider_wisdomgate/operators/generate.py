@@ -15,16 +15,16 @@ from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import MAX_BYTES, Target, resolve
+from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
+from airflow_provider_wisdomgate.clips.lifecycle import Keeper, StoredVideo
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, check_name
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.keeping import Keeper, StoredVideo
-from airflow_provider_wisdomgate.ledger import Claim, Done, IfExists, Manifest, OnLostCreate, Wanted, fingerprint
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
-from airflow_provider_wisdomgate.protocol import Call, Part, check_name
-from airflow_provider_wisdomgate.replies import Video
-from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, resolve
+from airflow_provider_wisdomgate.polling.decisions import Again, Wait, result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
-from airflow_provider_wisdomgate.waiting import Again, Wait, result_of, video_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.ledger import Manifest
-from airflow_provider_wisdomgate.mp4 import BoxWalk
-from airflow_provider_wisdomgate.protocol import Part
-from airflow_provider_wisdomgate.replies import CONTENT_TYPES
-from airflow_provider_wisdomgate.stores import open_store, storage_errors
-from airflow_provider_wisdomgate.waiting import Patience, ask_again
+from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
+from airflow_provider_wisdomgate.clips.stores import open_store, storage_errors
+from airflow_provider_wisdomgate.gateway.replies import CONTENT_TYPES
+from airflow_provider_wisdomgate.gateway.retry import Patience, ask_again
+from airflow_provider_wisdomgate.gateway.routes import Part
 
 MANIFEST = ".json"
 # Held for two small writes; older than this, whoever held it is dead.

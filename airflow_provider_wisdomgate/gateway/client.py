@@ -24,10 +24,11 @@ from yarl import URL
 
 from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.protocol import Call, Part, get_content, next_hop
-from airflow_provider_wisdomgate.replies import Reply, is_media, is_surely_unmade
-from airflow_provider_wisdomgate.settings import Secret, Settings
-from airflow_provider_wisdomgate.transport import (
+from airflow_provider_wisdomgate.gateway.replies import Reply, is_media
+from airflow_provider_wisdomgate.gateway.retry import Patience, ask_again, is_surely_unmade
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, get_content, next_hop
+from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
+from airflow_provider_wisdomgate.gateway.transport import (
     CONNECT_TIMEOUT,
     LOGIN,
     proxy_of,
@@ -36,7 +37,6 @@ from airflow_provider_wisdomgate.transport import (
     trusted,
     typed_errors,
 )
-from airflow_provider_wisdomgate.waiting import Patience, ask_again
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.client import Content
-from airflow_provider_wisdomgate.ledger import (
+from airflow_provider_wisdomgate.clips.destination import MAX_BYTES, Target, interruptible_sleep
+from airflow_provider_wisdomgate.clips.ledger import (
     Claim,
     Done,
     Follow,
@@ -21,8 +21,9 @@ from airflow_provider_wisdomgate.ledger import (
     Wanted,
     next_step,
 )
-from airflow_provider_wisdomgate.replies import Video, is_surely_unmade
-from airflow_provider_wisdomgate.storage import MAX_BYTES, Target, interruptible_sleep
+from airflow_provider_wisdomgate.gateway.client import Content
+from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.retry import is_surely_unmade
 
 # What a download returns: a manifest in phase "stored".
 StoredVideo = Manifest

@@ -1,0 +1,1 @@
+"""Keeps a video: claims its destination, downloads it whole or not at all, and records it in the manifest."""

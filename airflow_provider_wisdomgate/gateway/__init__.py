@@ -1,0 +1,1 @@
+"""Speaks the gateway's video API. Knows no task and writes no file."""

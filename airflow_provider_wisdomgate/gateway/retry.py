@@ -1,0 +1,52 @@
+"""May the same request be sent again, and when? Pure: time and chance are arguments.
+
+A request that costs nothing is sent again after any transient error; one that costs only when it surely did not arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.replies import NOT_DONE_STATUSES, NOT_FORWARDED_WORDS
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one request is tried again: ``tries`` in all, ``base`` seconds doubling up to ``cap``."""
+
+    tries: int = 5
+    base: float = 0.5
+    cap: float = 60.0
+
+
+ONCE = Patience(tries=1)
+
+
+def ask_again(
+    error: errors.WisdomGateError, *, repeatable: bool, attempt: int, patience: Patience, jitter: float
+) -> float | None:
+    """Say in how many seconds the same request may be sent again, or None for never.
+
+    :param repeatable: whether sending it twice costs nothing. What costs is sent again only when it surely
+        did not arrive.
+    :param attempt: how often it was sent so far, from 1.
+    """
+    if attempt >= patience.tries or not error.is_transient or not (repeatable or is_surely_unmade(error)):
+        return None
+    if error.retry_after:
+        return error.retry_after if error.retry_after <= patience.cap else None
+    backoff: float = min(patience.cap, patience.base * 2 ** (attempt - 1))
+    return backoff * (0.5 + 0.5 * jitter)
+
+
+def is_surely_unmade(error: errors.WisdomGateError) -> bool:
+    """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
+    if isinstance(error, errors.LostCreateError):
+        return False
+    if isinstance(error, errors.UnreachableError | errors.ConfigurationError | errors.RateLimitedError):
+        return True
+    if isinstance(error, errors.GatewayFaultError):
+        return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
+    refused = error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500
+    return refused or isinstance(error, errors.ModelNotFoundError | errors.ModerationError)
