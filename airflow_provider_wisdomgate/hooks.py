@@ -23,22 +23,25 @@ from airflow_provider_wisdomgate import (
     FORM_PLACEHOLDERS,
 )
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import (
-    MAX_BYTES,
-    Target,
-    interruptible_sleep,
-    read_reference,
-    resolve,
-)
+from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
+from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep
 from airflow_provider_wisdomgate.clips.ledger import IfExists, Wanted
-from airflow_provider_wisdomgate.clips.lifecycle import CONTENT_MISSING, Keeper, StoredVideo, go_on, keep_existing
+from airflow_provider_wisdomgate.clips.lifecycle import (
+    CONTENT_MISSING,
+    ClipLifecycle,
+    StoredVideo,
+    download_existing,
+    never_stop,
+)
+from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.client import Client, Content
+from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
-from airflow_provider_wisdomgate.gateway.replies import Video, failure_of
-from airflow_provider_wisdomgate.gateway.retry import ONCE, Patience
+from airflow_provider_wisdomgate.gateway.content import Content
+from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
-from airflow_provider_wisdomgate.polling.decisions import Again, End, Wait, after_look, first_look, news
+from airflow_provider_wisdomgate.gateway.video import Video, failure_of
+from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
 
 TEST_TIMEOUT = 5.0
 ID_REMEDY = "Give the id that a create returned."
@@ -59,7 +62,7 @@ class WisdomGateHook(HttpHook):
     conn_type = "wisdomgate"
     hook_name = "WisdomGate"
     default_host = DEFAULT_BASE_URL
-    patience = Patience()
+    retry_policy = RetryPolicy()
 
     def __init__(self, wisdomgate_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
@@ -115,7 +118,7 @@ class WisdomGateHook(HttpHook):
     @cached_property
     def client(self) -> Client:
         """The sync client of this hook's connection."""
-        return Client(self.get_conn(), self.settings, self.patience)
+        return Client(self.get_conn(), self.settings, self.retry_policy)
 
     def create_video(self, model: str, prompt: str, **fields: Any) -> Video:
         """Ask for a video. Costs money, so it is never sent again when it may have arrived.
@@ -130,40 +133,40 @@ class WisdomGateHook(HttpHook):
         """Check a create's arguments and make its call. Sends nothing."""
         options = dict(fields)
         reference = options.pop("input_reference", None)
-        routes.check_request(model, prompt, options)
+        routes.check_create(model, prompt, options)
         part = None
         if reference is not None:
             uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
-            part = read_reference(routes.check_name("input_reference", uri, "Give a path or a URI."))
+            part = read_reference_image(routes.check_text("input_reference", uri, "Give a path or a URI."))
         return routes.create_video(model, prompt, options, part)
 
     def get_video(self, video_id: str) -> Video:
-        """Look at a video once."""
-        return self.client.send(routes.get_video(routes.check_name("video_id", video_id, ID_REMEDY)))
+        """Poll a video once."""
+        return self.client.send(routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY)))
 
-    def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = go_on) -> End:
+    def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = never_stop) -> Ended:
         """Wait in this process until a video's wait is over, however it ends.
 
         :param check: called while waiting; raises to stop.
         """
-        step: Again | End = first_look(wait, time.time(), random.random())
-        while isinstance(step, Again):
+        step: PollAgain | Ended = first_poll(wait, time.time(), random.random())
+        while isinstance(step, PollAgain):
             interruptible_sleep(step.delay, check)
-            step = self.look(video_id, step.wait)
+            step = self.poll(video_id, step.wait)
         return step
 
-    def look(self, video_id: str, wait: Wait) -> Again | End:
-        """Look at a video once and decide what follows."""
-        call = routes.get_video(routes.check_name("video_id", video_id, ID_REMEDY))
+    def poll(self, video_id: str, wait: Wait) -> PollAgain | Ended:
+        """Poll a video once and decide what follows."""
+        call = routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY))
         seen: Video | errors.WisdomGateError
         try:
             seen = self.client.send(call, ONCE)
         except errors.WisdomGateError as error:
             seen = error
         now = time.time()
-        if line := news(wait, seen, now):
+        if line := log_line(wait, seen, now):
             self.log.log(*line)
-        return after_look(wait, seen, now, random.random())
+        return after_poll(wait, seen, now, random.random())
 
     def list_videos(self) -> list[Video]:
         """List the videos, where the gateway can (WisdomGate does not document it)."""
@@ -171,13 +174,13 @@ class WisdomGateHook(HttpHook):
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
         """Ask for another version of a video. Costs like a create."""
-        routes.check_name("video_id", video_id, ID_REMEDY)
-        routes.check_name("prompt", prompt, "Give the text that describes the change.")
+        routes.check_text("video_id", video_id, ID_REMEDY)
+        routes.check_text("prompt", prompt, "Give the text that describes the change.")
         return self.client.send(routes.remix_video(video_id, prompt))
 
     def delete_video(self, video_id: str) -> None:
         """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
-        self.client.send(routes.delete_video(routes.check_name("video_id", video_id, ID_REMEDY)))
+        self.client.send(routes.delete_video(routes.check_text("video_id", video_id, ID_REMEDY)))
 
     def get_balance(self) -> dict[str, Any]:
         """Return the account's balance as the gateway words it. Free."""
@@ -191,7 +194,7 @@ class WisdomGateHook(HttpHook):
         if_exists: IfExists = "skip",
         max_bytes: int = MAX_BYTES,
         made_by: Mapping[str, Any] | None = None,
-        check: Callable[[], None] = go_on,
+        check: Callable[[], None] = never_stop,
     ) -> StoredVideo:
         """Stream a finished video's content to storage, whole or not at all.
 
@@ -201,11 +204,11 @@ class WisdomGateHook(HttpHook):
         :param made_by: recorded in the manifest: which task stored it.
         :param check: called between chunks; raises to stop.
         """
-        routes.check_name("video_id", video_id, ID_REMEDY)
-        target = Target(resolve(destination, self.storage_path))
+        routes.check_text("video_id", video_id, ID_REMEDY)
+        target = Destination(resolve_destination(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
-        keeper = Keeper(target, wanted, if_exists, max_bytes=max_bytes, check=check)
-        return keep_existing(keeper, self.open_content)
+        lifecycle = ClipLifecycle(target, wanted, if_exists, max_bytes=max_bytes, check=check)
+        return download_existing(lifecycle, self.open_content)
 
     @property
     def storage_path(self) -> str | None:
@@ -214,7 +217,7 @@ class WisdomGateHook(HttpHook):
 
     @contextmanager
     def open_content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
-        """Open a video's content once; see :meth:`client.Client.content`.
+        """Open a video's content once; see :meth:`gateway.client.Client.content`.
 
         A 404 means three things, and the video's status tells them apart: not there yet, expired, never existed.
         """

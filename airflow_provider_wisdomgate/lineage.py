@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_wisdomgate.clips.lifecycle import StoredVideo
-
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
+
+    from airflow_provider_wisdomgate.clips.lifecycle import StoredVideo
 
 FACTS = ("uri", "video_id", "size", "sha256", "content_type", "duration", "width", "height")
 

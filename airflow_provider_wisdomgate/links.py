@@ -26,7 +26,7 @@ def player_url(dag_id: str, run_id: str, task_id: str, map_index: int | None) ->
 
 
 def tell_destination(context: Any, uri: str) -> None:
-    """Let the player find the record of a video before the task has returned anything."""
+    """Let the player find the manifest of a video before the task has returned anything."""
     if push := getattr(context.get("ti"), "xcom_push", None):
         push(DESTINATION_KEY, uri)
 

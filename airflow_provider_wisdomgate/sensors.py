@@ -18,12 +18,14 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.polling.decisions import End, Wait, result_of, video_of
+from airflow_provider_wisdomgate.polling.decisions import Ended, Wait
+from airflow_provider_wisdomgate.polling.events import result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
 # What Airflow 3 and 2 resume a task with whose deferral timed out.
 BACKSTOP_REASONS = ("Trigger timeout", "Trigger/execution timeout")
@@ -34,13 +36,13 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     :param video_id: the video to wait for. (templated)
     :param wisdomgate_conn_id: the connection it was created with. (templated)
-    :param poke_interval: seconds between looks; when deferrable, the longest pause between them.
+    :param poke_interval: seconds between polls; when deferrable, the longest delay between them.
     :param timeout: seconds until the sensor gives up with ``AirflowSensorTimeout``; the video goes on.
     :param deferrable: wait in the triggerer, without a worker slot.
 
     A failed video ends the sensor at once, without retries; with ``soft_fail`` or ``never_fail`` every end but
-    a finished video skips the task, in every mode. In reschedule mode nothing counts the misses in a row from
-    one look to the next: only ``timeout`` ends a wait there that a broken gateway holds up.
+    a finished video skips the task, in every mode. In reschedule mode nothing counts the failed_polls in a row from
+    one poll to the next: only ``timeout`` ends a wait there that a broken gateway holds up.
     """
 
     template_fields: Sequence[str] = ("video_id", "wisdomgate_conn_id")
@@ -60,13 +62,16 @@ class WisdomGateVideoSensor(BaseSensorOperator):
         self.video_id = video_id
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self.deferrable = deferrable
-        # BaseSensorOperator holds the deadline in poke and reschedule mode, after each look.
+        # BaseSensorOperator holds the deadline in poke and reschedule mode, after each poll.
         self._wait = Wait(deadline=float("inf"), poll_interval=self.poke_interval)
         self._not_before = 0.0
 
     @cached_property
     def hook(self) -> WisdomGateHook:
         """The hook of this sensor's connection."""
+        # Imported when a task runs: parsing a DAG file loads no HTTP library.
+        from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
         return WisdomGateHook(self.wisdomgate_conn_id)
 
     def execute(self, context: Context) -> Any:
@@ -79,8 +84,8 @@ class WisdomGateVideoSensor(BaseSensorOperator):
                 raise
         now = time.time()
         deadline = now + self.timeout
-        step = self.hook.look(self.video_id, Wait(deadline, self.poke_interval, since=now))
-        if isinstance(step, End):
+        step = self.hook.poll(self.video_id, Wait(deadline, self.poke_interval, since=now))
+        if isinstance(step, Ended):
             return self._result(step)
         self.defer(
             trigger=WisdomGateVideoTrigger(self.video_id, self.wisdomgate_conn_id, self.poke_interval, deadline),
@@ -89,11 +94,11 @@ class WisdomGateVideoSensor(BaseSensorOperator):
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look once."""
+        """Poll once."""
         if time.time() < self._not_before:
             return False  # the gateway asked for a longer pause than poke_interval
-        step = self.hook.look(self.video_id, self._wait)
-        if isinstance(step, End):
+        step = self.hook.poll(self.video_id, self._wait)
+        if isinstance(step, Ended):
             return PokeReturnValue(is_done=True, xcom_value=self._result(step))
         self._wait = step.wait
         if step.delay > 1.5 * self.poke_interval:
@@ -113,7 +118,7 @@ class WisdomGateVideoSensor(BaseSensorOperator):
             self._fail(errors.WaitTimeoutError("No trigger ended the wait by its deadline", video_id=self.video_id))
         return super().resume_execution(next_method, next_kwargs, context)
 
-    def _result(self, end: End) -> dict[str, Any]:
+    def _result(self, end: Ended) -> dict[str, Any]:
         try:
             return result_of(end, may_recreate=False).as_dict()
         except errors.WisdomGateError as error:

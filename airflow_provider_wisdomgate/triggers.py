@@ -1,4 +1,4 @@
-"""Waits for a video in the triggerer: looks, decides, sleeps, and yields one event."""
+"""Waits for a video in the triggerer: polls, decides, sleeps, and yields one event."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.replies import Video
-from airflow_provider_wisdomgate.polling.decisions import Again, End, Wait, after_look, event_of, first_look, news
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
+from airflow_provider_wisdomgate.polling.events import event_of
 
 if TYPE_CHECKING:
-    from airflow_provider_wisdomgate.polling.shared_client import Lookout
+    from airflow_provider_wisdomgate.polling.shared_client import SharedClient
 
 # How much later than the deadline Airflow itself ends a deferral, should no trigger run at all.
 BACKSTOP = timedelta(minutes=5)
@@ -33,7 +34,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
 
     :param video_id: the video to wait for.
     :param wisdomgate_conn_id: the connection it was created with.
-    :param poll_interval: the longest pause between looks, in seconds; see :func:`pacing.pause`.
+    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
     :param deadline: when to give up, in epoch seconds.
     :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
@@ -67,14 +68,16 @@ class WisdomGateVideoTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield the one event, see :func:`waiting.event_of`."""
+        """Yield the one event, see :func:`polling.events.event_of`."""
         try:
             end = await self._wait()
         except errors.WisdomGateError as error:
-            end = End("refused", error=error)
+            end = Ended("refused", error=error)
         except Exception as error:  # else the task would only learn "Trigger failure"
             self.log.exception("Waiting for video %s failed", self.video_id)
-            end = End("refused", error=errors.WisdomGateError(f"The trigger failed: {error!r}", video_id=self.video_id))
+            end = Ended(
+                "refused", error=errors.WisdomGateError(f"The trigger failed: {error!r}", video_id=self.video_id)
+            )
         yield TriggerEvent(event_of(self.video_id, end))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
@@ -86,46 +89,46 @@ class WisdomGateVideoTrigger(BaseTrigger):
             self.log.info("Video %s goes on at the gateway; a re-run of the task picks it up", self.video_id)
             return
         try:
-            await (await _lookout_module()).delete_video(self.video_id, self.wisdomgate_conn_id)
+            await (await _shared_client_module()).delete_video(self.video_id, self.wisdomgate_conn_id)
             self.log.info("Video %s is deleted at the gateway", self.video_id)
         except errors.WisdomGateError as error:
             self.log.warning("Video %s could not be deleted and goes on: %s", self.video_id, error)
 
-    async def _wait(self) -> End:
+    async def _wait(self) -> Ended:
         now = time.time()
-        step: Again | End = first_look(Wait(self.deadline, self.poll_interval, since=now), now, random.random())
+        step: PollAgain | Ended = first_poll(Wait(self.deadline, self.poll_interval, since=now), now, random.random())
         async with AsyncExitStack() as stack:
-            watching = (await _lookout_module()).watching
-            lookout = await stack.enter_async_context(watching(self.video_id, self.wisdomgate_conn_id))
-            while isinstance(step, Again):
+            share_client = (await _shared_client_module()).share_client
+            shared = await stack.enter_async_context(share_client(self.video_id, self.wisdomgate_conn_id))
+            while isinstance(step, PollAgain):
                 await asyncio.sleep(step.delay)
-                seen = await self._look(lookout, step)
+                seen = await self._poll(shared, step)
                 now = time.time()
-                if line := news(step.wait, seen, now):
+                if line := log_line(step.wait, seen, now):
                     self.log.log(*line)
-                step = after_look(step.wait, seen, now, random.random())
+                step = after_poll(step.wait, seen, now, random.random())
         return step
 
-    async def _look(self, lookout: Lookout, step: Again) -> Video | errors.WisdomGateError:
+    async def _poll(self, shared: SharedClient, step: PollAgain) -> Video | errors.WisdomGateError:
         last = step.wait.last
         due = min(self.deadline, last.expires_at) if last and last.expires_at else self.deadline
         try:
-            return await lookout.look(self.video_id, due, fresh_for=step.delay / 2)
+            return await shared.poll(self.video_id, due, fresh_for=step.delay / 2)
         except errors.WisdomGateError as error:
             if not isinstance(error, errors.ConfigurationError) or error.__cause__ is None:
                 return error
             # "Not found" is what Airflow says as well where a secrets backend or its database did not answer.
             return errors.ConnectionBrokenError(error.message, video_id=self.video_id, next_step=error.next_step)
-        except Exception as error:  # Airflow's own database or API was away: a miss like any other
-            return errors.ConnectionBrokenError(f"The look failed: {error!r}", video_id=self.video_id)
+        except Exception as error:  # Airflow's own database or API was away: a failed poll like any other
+            return errors.ConnectionBrokenError(f"The poll failed: {error!r}", video_id=self.video_id)
 
 
-_lookout: ModuleType | None = None
+_shared_client: ModuleType | None = None
 
 
-async def _lookout_module() -> Any:
+async def _shared_client_module() -> Any:
     """Import the HTTP libraries in a thread: on the triggerer's loop that blocks everybody for a second."""
-    global _lookout
-    if _lookout is None:
-        _lookout = await asyncio.to_thread(import_module, "airflow_provider_wisdomgate.polling.shared_client")
-    return _lookout
+    global _shared_client
+    if _shared_client is None:
+        _shared_client = await asyncio.to_thread(import_module, "airflow_provider_wisdomgate.polling.shared_client")
+    return _shared_client

@@ -1,6 +1,6 @@
 """Plays waits through without a clock: how many looks they take and how late they learn of the end.
 
-The same functions that the trigger drives, ``waiting.first_look`` and ``waiting.after_look`` with the default
+The same functions that the trigger drives, ``waiting.first_poll`` and ``waiting.after_poll`` with the default
 ``poll_interval=30``, against a fixed interval. A run is a video of some duration, seen by a gateway that tells its
 progress or does not.
 
@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.gateway.replies import Video
-from airflow_provider_wisdomgate.polling.decisions import Again, Wait, after_look, first_look
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait, after_poll, first_poll
 
 START = 1_000_000.0
 
@@ -77,10 +77,10 @@ def fixed(job: Job, interval: float, dice: random.Random) -> tuple[int, float]:
 
 def ours(job: Job, poll_interval: float, dice: random.Random, tells: bool) -> tuple[int, float]:
     wait, now, looks = Wait(START + 86_400.0, poll_interval, since=START), START, 0
-    step: Any = first_look(wait, now, dice.random())
-    while isinstance(step, Again):
+    step: Any = first_poll(wait, now, dice.random())
+    while isinstance(step, PollAgain):
         now, looks = now + step.delay, looks + 1
-        step = after_look(step.wait, job.at(now - START, tells), now, dice.random())
+        step = after_poll(step.wait, job.at(now - START, tells), now, dice.random())
     return looks, now - START - job.duration
 
 

@@ -1,6 +1,6 @@
 """Waits for videos by every way there is, on one loopback server, and prints the ratios. Times assert nothing.
 
-``HttpSensorTrigger`` and ``HttpTrigger`` (one instance a look, in a loop) of apache-airflow-providers-http, a bare
+``HttpSensorTrigger`` and ``HttpTrigger`` (one instance a poll, in a loop) of apache-airflow-providers-http, a bare
 aiohttp loop on one session as the limit, and ``WisdomGateVideoTrigger``. Over TLS everybody checks the same CA, given
 by SSL_CERT_FILE and REQUESTS_CA_BUNDLE. Log lines are off for all, and connections come from environment variables:
 both spare the competitors more than us.
@@ -154,7 +154,7 @@ async def by_sensor_trigger(url: str) -> AsyncIterator[Waiter]:
 async def by_http_trigger(url: str) -> AsyncIterator[Waiter]:
     from airflow.providers.http.triggers.http import HttpResponseSerializer, HttpTrigger
 
-    async def look(video: str) -> Any:
+    async def poll(video: str) -> Any:
         trigger = HttpTrigger(
             endpoint=f"v1/videos/video_{video}", http_conn_id="gateway", headers=HEADERS, method="GET"
         )
@@ -163,7 +163,7 @@ async def by_http_trigger(url: str) -> AsyncIterator[Waiter]:
             return HttpResponseSerializer.deserialize(event.payload["response"]).json()
 
     async def wait(video: str, interval: float) -> None:
-        while (await look(video))["status"] != "completed":  # noqa: ASYNC110  # polling is what is measured
+        while (await poll(video))["status"] != "completed":  # noqa: ASYNC110  # polling is what is measured
             await asyncio.sleep(interval)
 
     yield wait
@@ -329,7 +329,7 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def budget(url: str, count: int, render_seconds: float) -> Facts:
+def rate_limit(url: str, count: int, render_seconds: float) -> Facts:
     """Wait for more videos than 50 looks a minute can follow, at a sandbox that enforces it, and count its 429s."""
     import requests
 
@@ -399,8 +399,8 @@ def child(name: str, url: str, what: str, *arguments: str) -> None:
     logging.disable(logging.CRITICAL)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     numbers = [float(argument) for argument in arguments]
-    if what == "budget":
-        print(json.dumps(budget(url, int(numbers[0]), numbers[1])))
+    if what == "rate_limit":
+        print(json.dumps(rate_limit(url, int(numbers[0]), numbers[1])))
     elif what == "speed":
         print(json.dumps(asyncio.run(speed(name, url, *numbers))))
     else:
@@ -449,9 +449,9 @@ def cost_of_a_look(rounds: int, seconds: float, folder: Path) -> None:
             for name in NAMES
         }
         target(
-            f"{scheme}: CPU per look, ours to HttpSensorTrigger", ratio[NAMES[0]], 0.25 if scheme == "HTTP" else 0.125
+            f"{scheme}: CPU per poll, ours to HttpSensorTrigger", ratio[NAMES[0]], 0.25 if scheme == "HTTP" else 0.125
         )
-        target(f"{scheme}: CPU per look, ours to the bare loop", ratio["bare aiohttp"], 1.6)
+        target(f"{scheme}: CPU per poll, ours to the bare loop", ratio["bare aiohttp"], 1.6)
 
 
 def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> None:
@@ -492,16 +492,16 @@ def within_a_budget(count: int, render_seconds: float) -> None:
     from tests.servers import sandbox
 
     print(
-        f"\nA budget: {count} videos of {render_seconds:g} s, requests_per_minute=50, a sandbox that enforces 50",
+        f"\nA rate_limit: {count} videos of {render_seconds:g} s, requests_per_minute=50, a sandbox that enforces 50",
         flush=True,
     )
     with sandbox(f"--api-key={KEY}") as url:
-        facts = measure("ours", url, "budget", count, render_seconds)
+        facts = measure("ours", url, "rate_limit", count, render_seconds)
     print(f"all ready after {facts['seconds']:.0f} s and {facts['looks']:.0f} looks")
     target("looks refused with 429", facts["refused"], 0)
 
 
-PARTS = ("speed", "crowd", "lag", "budget", "simulation")
+PARTS = ("speed", "crowd", "lag", "rate_limit", "simulation")
 
 
 def main() -> None:
@@ -530,7 +530,7 @@ def main() -> None:
         import pacing_simulation
 
         pacing_simulation.main([])
-    if "budget" in options.only:
+    if "rate_limit" in options.only:
         within_a_budget(100, 20.0)
     return None
 

@@ -69,7 +69,7 @@ def tell(airflow: Deployment, sandbox: Sandbox) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
-    """End once; what takes everything down must not be interrupted."""
+    """Ended once; what takes everything down must not be interrupted."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

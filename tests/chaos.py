@@ -215,11 +215,11 @@ def table(clips: list[Clip], url: str, home: Path, spool: Path, seconds: float) 
 
 
 def is_whole(clip: Clip) -> bool:
-    from airflow_provider_wisdomgate.clips.destination import Target
+    from airflow_provider_wisdomgate.clips.destination import Destination
     from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
     from airflow_provider_wisdomgate.clips.stores import open_store
 
-    manifest, content = Target(clip.destination).read(), open_store(clip.destination).read("")
+    manifest, content = Destination(clip.destination).read(), open_store(clip.destination).read("")
     if manifest is None or content is None:
         return False
     walk = BoxWalk()

@@ -97,14 +97,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between tries, and nothing else."""
     from support import QUICK
 
-    from airflow_provider_wisdomgate.clips.destination import Target
+    from airflow_provider_wisdomgate.clips.destination import Destination
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
-    from airflow_provider_wisdomgate.polling import schedule
+    from airflow_provider_wisdomgate.polling import rate_limit
 
-    monkeypatch.setattr(schedule, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(WisdomGateHook, "patience", QUICK)
-    # A default argument: destination.FETCH_PATIENCE was read when the function was made.
-    monkeypatch.setitem(Target.land.__kwdefaults__, "patience", QUICK)
+    monkeypatch.setattr(rate_limit, "FIRST_BACKOFF", 0.01)
+    monkeypatch.setattr(WisdomGateHook, "retry_policy", QUICK)
+    # A default argument: destination.DOWNLOAD_RETRIES was read when the function was made.
+    monkeypatch.setitem(Destination.download.__kwdefaults__, "policy", QUICK)
 
 
 @pytest.fixture

@@ -32,12 +32,12 @@ try:
 except ImportError:
     from airflow.exceptions import AirflowRescheduleException  # noqa: F401  # test_sensor takes it from here
 
-from airflow_provider_wisdomgate.gateway.retry import Patience
+from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox.render import padded, render
 
 # Retry-After: 1 is beyond its cap, so that no test waits for it.
-QUICK = Patience(tries=4, base=0.002, cap=0.2)
+QUICK = RetryPolicy(attempts=4, base=0.002, cap=0.2)
 SMALL: dict[str, Any] = {"model": "any", "seconds": "1", "size": "64x48"}
 # A short silence that still is long for a loopback server on a busy machine.
 IMPATIENT = 0.3

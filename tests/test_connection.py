@@ -17,7 +17,7 @@ from support import made, told
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.connection import read_settings_async
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.gateway.settings import Settings
@@ -29,11 +29,11 @@ KEY = "sk-very-secret-0123456789"
 
 
 def look_async(hook: WisdomGateHook, video_id: str) -> str | None:
-    async def look() -> str | None:
+    async def poll() -> str | None:
         async with AsyncClient(await read_settings_async(hook.wisdomgate_conn_id)) as client:
             return (await client.send(routes.get_video(video_id))).status
 
-    return asyncio.run(look())
+    return asyncio.run(poll())
 
 
 @pytest.mark.parametrize(
@@ -187,11 +187,11 @@ def test_our_own_extras_are_never_sent_as_headers_and_the_users_are(
     hook = WisdomGateHook()
     assert look_async(hook, made(hook)) == "completed"
     hook.get_balance()
-    create, look, balance = (request["headers"] for request in sandbox.requests())
+    create, poll, balance = (request["headers"] for request in sandbox.requests())
     own = {"timeout", "requests_per_minute", "storage_path", "requests-per-minute", "storage-path"}
-    assert [sorted(own & headers.keys()) for headers in (create, look, balance)] == [[], [], []]
-    assert [headers["x-team"] for headers in (create, look, balance)] == ["films", "films", "films"]
-    assert {headers["user-agent"].partition("/")[0] for headers in (create, look)} == {"airflow-provider-wisdomgate"}
+    assert [sorted(own & headers.keys()) for headers in (create, poll, balance)] == [[], [], []]
+    assert [headers["x-team"] for headers in (create, poll, balance)] == ["films", "films", "films"]
+    assert {headers["user-agent"].partition("/")[0] for headers in (create, poll)} == {"airflow-provider-wisdomgate"}
 
 
 def test_both_clients_send_the_same_headers(connect: Connect, sandbox: Sandbox, quick: None) -> None:
@@ -327,11 +327,11 @@ def test_a_gateway_that_quotes_the_key_does_not_get_it_into_an_error(connect: Co
         connect(host=url, password=KEY)
         hook = WisdomGateHook()
 
-        async def look() -> Any:
+        async def poll() -> Any:
             async with AsyncClient(hook.settings) as client:
                 return await client.send(routes.get_video("video_1"), ONCE)
 
-        for ask in (lambda: hook.get_video("video_1"), lambda: asyncio.run(look())):
+        for ask in (lambda: hook.get_video("video_1"), lambda: asyncio.run(poll())):
             with pytest.raises(errors.AuthenticationError, match=r"Invalid token Bearer \*\*\*") as caught:
                 ask()
             assert KEY not in told(caught.value)

@@ -14,7 +14,8 @@ import pytest
 from support import LocalPlace, S3Place, made, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import read_reference, resolve
+from airflow_provider_wisdomgate.clips.destination import resolve_destination
+from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -195,7 +196,7 @@ def test_a_relative_destination_without_a_storage_path_names_all_the_ways_to_set
     ],
 )
 def test_a_destination_is_completed_with_the_storage_path(destination: str, storage_path: str, resolved: str) -> None:
-    assert resolve(destination, storage_path) == resolved
+    assert resolve_destination(destination, storage_path) == resolved
 
 
 def test_the_storage_path_of_the_connection_wins_over_airflows_option(
@@ -225,13 +226,13 @@ def test_names_with_spaces_and_foreign_letters_stay_as_they_are(hook: WisdomGate
 )
 def test_a_reference_image_is_read_with_the_type_that_its_bytes_tell(data: bytes, kind: str, place: Place) -> None:
     place.write("image", data)
-    part = read_reference(place.uri("image"))
+    part = read_reference_image(place.uri("image"))
     assert (part.name, part.content, part.content_type) == (f"reference.{kind}", data, f"image/{kind}")
 
 
 def test_a_reference_that_is_missing_or_no_image_is_named(place: Place) -> None:
     place.write("image", b"GIF89a")
     with pytest.raises(errors.ConfigurationError, match=r"input_reference .* is no JPEG, PNG or WebP image"):
-        read_reference(place.uri("image"))
+        read_reference_image(place.uri("image"))
     with pytest.raises(errors.ConfigurationError, match=r"input_reference .* does not exist"):
-        read_reference(place.uri("nothing"))
+        read_reference_image(place.uri("nothing"))

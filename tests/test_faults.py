@@ -12,15 +12,15 @@ from support import IMPATIENT, QUICK, SMALL, asked, sha256, told, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.client import AsyncClient
-from airflow_provider_wisdomgate.gateway.replies import Video
+from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.routes import Call
+from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.script import FAULTS
 
 Send = Callable[[WisdomGateHook, Call[Video]], Video]
-TWICE = replace(QUICK, tries=2)
+TWICE = replace(QUICK, attempts=2)
 
 
 def send_sync(hook: WisdomGateHook, call: Call[Video]) -> Video:
@@ -29,7 +29,7 @@ def send_sync(hook: WisdomGateHook, call: Call[Video]) -> Video:
 
 def send_async(hook: WisdomGateHook, call: Call[Video]) -> Video:
     async def send() -> Video:
-        async with AsyncClient(hook.settings, patience=TWICE if call.timeout == IMPATIENT else QUICK) as client:
+        async with AsyncClient(hook.settings, retry_policy=TWICE if call.timeout == IMPATIENT else QUICK) as client:
             return await client.send(call)
 
     return asyncio.run(send())

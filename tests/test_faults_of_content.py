@@ -130,7 +130,7 @@ def test_whole_content_that_is_no_video_is_fetched_no_more_often_than_patience_s
     video_id = made(hook, f"content={fault}")
     with pytest.raises(errors.ContentError):
         hook.download_video(video_id, local.uri("cat.mp4"))
-    assert sandbox.counts()["downloads"] == QUICK.tries
+    assert sandbox.counts()["downloads"] == QUICK.attempts
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut-chunked", "cut-close"])

@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 from support import LocalPlace, S3Place, asked, fire, resume, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -298,7 +298,7 @@ def test_a_file_without_a_manifest_is_left_alone_before_any_create(
 def test_a_create_that_another_task_has_under_way_is_waited_for(
     generate: Generate, hook: WisdomGateHook, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
-    target = Target(local.uri("cat.mp4"))
+    target = Destination(local.uri("cat.mp4"))
     with pytest.raises(TaskDeferred):
         generate(deferrable=True).execute(context())
     created = target.read()

@@ -33,9 +33,9 @@ APART = ("plugin", "sandbox")
 PURE = tuple(
     f"{room}/{name}.py"
     for room, names in {
-        "gateway": ("replies", "retry", "routes", "settings"),
-        "polling": ("decisions", "schedule"),
-        "clips": ("ledger", "mp4"),
+        "gateway": ("dialects", "replies", "retry", "routes", "settings", "urls", "values", "video"),
+        "polling": ("decisions", "events", "rate_limit", "schedule"),
+        "clips": ("ledger", "manifest", "mp4"),
     }.items()
     for name in names
 )
@@ -136,7 +136,7 @@ def test_of_the_pure_modules_only_exceptions_knows_airflow_and_of_it_two_classes
     assert known == {"exceptions.py": two} | {file: set() for file in PURE}
 
 
-def test_sockets_are_opened_in_one_module_and_files_in_one_other() -> None:
+def test_sockets_are_opened_by_the_clients_alone_and_files_by_the_stores_alone() -> None:
     sockets = {"aiohttp", "requests", "urllib3", "socket", "httpx", "http.client", "ssl"}
     writers = {"shutil", "tempfile", "pathlib", "fcntl"}  # not os: transport reads the environment with it
     users: dict[str, set[str]] = {"sockets": set(), "files": set()}
@@ -144,14 +144,49 @@ def test_sockets_are_opened_in_one_module_and_files_in_one_other() -> None:
         tops = outside_imports(FOLDER / file)
         users["sockets"] |= {file} if tops & sockets else set()
         users["files"] |= {file} if tops & writers else set()
-    # hooks only names the type of the session that HttpHook makes, transport the libraries' errors and settings
-    assert users == {"sockets": {"gateway/client.py", "hooks.py", "gateway/transport.py"}, "files": {"clips/stores.py"}}
+    clients = {"gateway/client.py", "gateway/async_client.py"}
+    # These open none: they name the libraries' types, errors and encoders.
+    namers = {"gateway/content.py", "gateway/transport.py", "hooks.py"}
+    stores = {"clips/stores/__init__.py", "clips/stores/local.py", "clips/stores/fsspec.py"}
+    assert users == {"sockets": clients | namers, "files": stores}
 
 
 def test_the_sandbox_is_the_far_side_and_knows_neither_airflow_nor_us() -> None:
     for path in sorted((FOLDER / "sandbox").rglob("*.py")):
         assert own_imports(path) <= {"sandbox"}, path
         assert {module for module in outside_imports(path) if module.partition(".")[0] == "airflow"} == set(), path
+
+
+# --------------------------------------------------------------------------------------- a DAG file's cost
+
+HEAVY = ("aiohttp", "requests", "urllib3", "fsspec", "airflow.providers.http")
+LIGHT = ("decorators", "exceptions", "lineage", "links", "operators", "sensors")
+PARSE = """
+import importlib, sys
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator
+before = set(sys.modules)
+importlib.import_module(sys.argv[1])
+heavy = tuple(sys.argv[2:])
+print(sorted(name for name in set(sys.modules) - before if name in heavy or name.startswith(tuple(f"{h}." for h in heavy))))
+"""
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_a_dag_file_that_imports_it_loads_no_http_library_and_no_filesystem(module: str) -> None:
+    command = [sys.executable, "-c", PARSE, f"{PACKAGE}.{module}", *HEAVY]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_name_that_begins_with_an_underscore_is_used_in_its_own_module_only() -> None:
+    taken = {
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for folder in (FOLDER, ROOT / "tests", ROOT / "benchmarks", ROOT / "scripts")
+        for path in folder.rglob("*.py")
+        for module, name in imported(path)
+        if name and name.startswith("_") and not name.startswith("__") and module.startswith(PACKAGE)
+    }
+    assert taken == set()
 
 
 # ------------------------------------------------------------------------------------------ the package

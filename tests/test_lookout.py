@@ -20,10 +20,10 @@ from blockbuster import BlockBusterFunction, blockbuster_ctx
 from support import SMALL, asked, tls_in_front_of
 
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.polling import decisions
-from airflow_provider_wisdomgate.polling import shared_client as lookouts
-from airflow_provider_wisdomgate.polling.schedule import Budget
-from airflow_provider_wisdomgate.polling.shared_client import Lookout, Turns, watching
+from airflow_provider_wisdomgate.polling import decisions, rate_limiter, shared_client
+from airflow_provider_wisdomgate.polling.rate_limit import RateLimit
+from airflow_provider_wisdomgate.polling.rate_limiter import RateLimiter
+from airflow_provider_wisdomgate.polling.shared_client import SharedClient, share_client
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
@@ -43,13 +43,13 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     async def whole() -> Any:
         result = await main()
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        posts = lookouts._POSTS.get(asyncio.get_running_loop(), {})
-        assert [post.lookout for post in posts.values()] == [None] * len(posts)
+        connections = shared_client._CONNECTIONS.get(asyncio.get_running_loop(), {})
+        assert [kept.client for kept in connections.values()] == [None] * len(connections)
         return result
 
     result = asyncio.run(whole())
     gc.collect()
-    assert [one for one in gc.get_objects() if type(one) is Lookout] == []
+    assert [one for one in gc.get_objects() if type(one) is SharedClient] == []
     return result
 
 
@@ -136,8 +136,8 @@ def test_two_hundred_waits_on_a_connection_share_one_client_and_the_last_one_clo
     async def main() -> tuple[set[str], int, int]:
         async with Relay(sandbox) as relay:
             connect(host=relay.url)
-            async with watching("the first", "wisdomgate_default") as lookout:
-                await lookout.client()
+            async with share_client("the first", "wisdomgate_default") as shared:
+                await shared.client()
                 # Whoever looked the connection up from here on would end up nowhere.
                 connect(host="http://127.0.0.1:9")
                 # Far fewer looks a second than one connection carries: more clients would need more connections.
@@ -155,7 +155,11 @@ def test_all_waits_of_a_connection_are_given_the_same_lookout_and_another_connec
     connect("other")
 
     async def main() -> tuple[bool, bool]:
-        async with watching("a", "one") as first, watching("b", "one") as second, watching("a", "other") as third:
+        async with (
+            share_client("a", "one") as first,
+            share_client("b", "one") as second,
+            share_client("a", "other") as third,
+        ):
             return first is second, first is third
 
     assert run(main) == (True, False)
@@ -174,7 +178,7 @@ def test_a_changed_key_is_taken_up_by_newcomers_while_the_old_waits_go_on(
     hook: WisdomGateHook, sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = rendering(hook, 2, seconds=0.3)
-    monkeypatch.setattr(lookouts, "CLIENT_IS_FRESH", 0.0)
+    monkeypatch.setattr(shared_client, "CLIENT_IS_FRESH", 0.0)
 
     async def main() -> list[str]:
         before = asyncio.create_task(outcome_of(old))
@@ -189,8 +193,8 @@ def test_two_event_loops_at_once_have_a_client_each(hook: WisdomGateHook) -> Non
     videos, seen = rendering(hook, 2, seconds=0.3), {}
 
     async def main(number: int) -> None:
-        async with watching("other", CONN_ID) as lookout:
-            seen[number] = (await outcome_of(videos[number]), id(await lookout.client()))
+        async with share_client("other", CONN_ID) as shared:
+            seen[number] = (await outcome_of(videos[number]), id(await shared.client()))
 
     threads = [threading.Thread(target=lambda number=number: asyncio.run(main(number))) for number in (0, 1)]
     for thread in threads:
@@ -205,7 +209,7 @@ def test_an_event_loop_that_ended_leaves_nothing_to_the_next(hook: WisdomGateHoo
     for video in rendering(hook, 3, seconds=0):
         assert run(lambda video=video: outcome_of(video)) == "ready"
     gc.collect()
-    assert len(lookouts._POSTS) <= 1  # asgiref, which looks connections up, holds on to the last loop it saw
+    assert len(shared_client._CONNECTIONS) <= 1  # asgiref, which looks connections up, holds on to the last loop it saw
 
 
 # -------------------------------------------------------------------------------------- cancellation
@@ -255,8 +259,12 @@ def test_waits_that_are_cancelled_in_the_line_for_a_turn_leave_no_timer(hook: Wi
         waits = [asyncio.create_task(outcome_of(video)) for video in videos]
         await asyncio.sleep(0.1)
         await cancel(waits)
-        (post,) = lookouts._POSTS[asyncio.get_running_loop()].values()
-        assert (post.turns._timer, len(post.turns._patient), len(post.turns._urgent)) == (None, 0, 0)
+        (kept,) = shared_client._CONNECTIONS[asyncio.get_running_loop()].values()
+        assert (kept.rate_limiter._timer, len(kept.rate_limiter._waiting), len(kept.rate_limiter._urgent)) == (
+            None,
+            0,
+            0,
+        )
 
     run(main)
 
@@ -271,7 +279,7 @@ def test_ten_thousand_triggers_that_come_and_go_leave_nothing(hook: WisdomGateHo
             waits += [asyncio.create_task(outcome_of(f"{batch}-{number}", 1000.0)) for number in range(499)]
             await asyncio.sleep(0.02)
             await cancel(waits)
-        assert [len(posts) for posts in lookouts._POSTS.values()] == [1]
+        assert [len(connections) for connections in shared_client._CONNECTIONS.values()] == [1]
 
     run(main)
     assert [one for one in gc.get_objects() if type(one) is WisdomGateVideoTrigger] == []
@@ -300,7 +308,7 @@ def test_a_shared_look_that_fails_is_a_miss_of_each_wait(hook: WisdomGateHook, s
     assert run(main) == ["ready"] * 5
 
 
-# ------------------------------------------------------------------------------------------ the budget
+# ------------------------------------------------------------------------------------------ the rate_limit
 
 
 def test_all_waits_of_a_connection_keep_within_its_requests_per_minute(
@@ -343,14 +351,14 @@ def test_a_429_stops_all_siblings_for_as_long_as_the_gateway_says(hook: WisdomGa
 def test_a_429_without_retry_after_stops_all_siblings_too(
     hook: WisdomGateHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_wisdomgate.polling.schedule.FIRST_BACKOFF", 0.8)
+    monkeypatch.setattr("airflow_provider_wisdomgate.polling.rate_limit.FIRST_BACKOFF", 0.8)
     assert pause_after_a_429(hook, sandbox, retry_after=None) >= 0.35
 
 
 def test_a_wait_whose_deadline_passes_while_all_are_stopped_times_out(
     hook: WisdomGateHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookouts, "GRACE", 0.05)
+    monkeypatch.setattr(rate_limiter, "GRACE", 0.05)
     videos = rendering(hook, 3, seconds=60)
     sandbox.burst(429, 10, retry_after=3600)
 
@@ -360,49 +368,49 @@ def test_a_wait_whose_deadline_passes_while_all_are_stopped_times_out(
     assert run(main) == ["timed_out"] * 3
 
 
-def order_of(budget: Budget, dues: list[float]) -> list[int]:
+def order_of(rate_limit: RateLimit, dues: list[float]) -> list[int]:
     """Put looks in the line at once, and return the order in which they go; ``dues`` are seconds from now."""
     order: list[int] = []
 
     async def main() -> None:
-        turns = Turns(budget)
-        await turns.next(0.0)  # the turn that is free
+        limiter = RateLimiter(rate_limit)
+        await limiter.acquire(0.0)  # the poll that may go at once
 
-        async def look(number: int, due: float) -> None:
-            await turns.next(time.time() + due)
+        async def poll(number: int, due: float) -> None:
+            await limiter.acquire(time.time() + due)
             order.append(number)
 
         async with asyncio.TaskGroup() as group:
             for number, due in enumerate(dues):
-                group.create_task(look(number, due))
+                group.create_task(poll(number, due))
 
     run(main)
     return order
 
 
 def test_looks_go_in_the_order_in_which_they_came() -> None:
-    assert order_of(Budget(6000), [3600.0] * 5) == [0, 1, 2, 3, 4]
+    assert order_of(RateLimit(6000), [3600.0] * 5) == [0, 1, 2, 3, 4]
 
 
 def test_a_look_near_its_deadline_goes_first() -> None:
-    assert order_of(Budget(6000), [3600.0, 3600.0, 3600.0, 5.0]) == [3, 0, 1, 2]
+    assert order_of(RateLimit(6000), [3600.0, 3600.0, 3600.0, 5.0]) == [3, 0, 1, 2]
 
 
 def test_of_many_looks_near_their_deadline_only_every_other_overtakes() -> None:
-    assert order_of(Budget(6000), [3600.0, 3600.0, 3600.0, 5.0, 5.0, 5.0]) == [3, 0, 4, 1, 5, 2]
+    assert order_of(RateLimit(6000), [3600.0, 3600.0, 3600.0, 5.0, 5.0, 5.0]) == [3, 0, 4, 1, 5, 2]
 
 
 def test_a_look_that_came_near_its_deadline_in_the_line_overtakes() -> None:
     # The first turn comes after 0.2 s; by then the last one has less than URGENT left.
-    assert order_of(Budget(300), [3600.0, 60.1]) == [1, 0]
+    assert order_of(RateLimit(300), [3600.0, 60.1]) == [1, 0]
 
 
 def test_a_turn_that_nobody_wants_any_more_goes_to_the_next() -> None:
     async def main() -> float:
-        turns = Turns(Budget(300))
-        await turns.next(0.0)
-        first = asyncio.create_task(turns.next(time.time() + 3600))
-        second = asyncio.create_task(turns.next(time.time() + 3600))
+        limiter = RateLimiter(RateLimit(300))
+        await limiter.acquire(0.0)
+        first = asyncio.create_task(limiter.acquire(time.time() + 3600))
+        second = asyncio.create_task(limiter.acquire(time.time() + 3600))
         begin = time.monotonic()
         await asyncio.sleep(0.01)
         await cancel([first])
@@ -461,7 +469,7 @@ def test_nothing_blocks_the_event_loop(
     sandbox: Sandbox, connect: Connect, ca_bundle: str, hook: WisdomGateHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What blocks raises inside the loop; that would be a miss, of which none is allowed here. A 429 is none."""
-    monkeypatch.setattr(decisions, "MAX_MISSES", 1)
+    monkeypatch.setattr(decisions, "MAX_FAILED_POLLS", 1)
     videos = [hook.create_video(prompt=asked("render=0.2 look=429x1"), **SMALL).id for _ in range(3)]
 
     async def main() -> list[dict[str, Any]]:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 from support import whole
 
-from airflow_provider_wisdomgate.clips.destination import Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
 pytestmark = pytest.mark.needs("player")
@@ -142,7 +142,7 @@ def record(path: Path, dag: str, **changes: Any) -> dict[str, Any]:
         "expires_at": 4e9,
     }
     manifest = Manifest(**{"phase": "stored", "claim_id": "c", "uri": str(path), "claimed_at": 1.0, **facts, **changes})
-    return Target(str(path)).write(manifest).as_dict()
+    return Destination(str(path)).write(manifest).as_dict()
 
 
 def test_who_is_nobody_gets_401_and_a_made_up_token_403(app: Any, ada: Player, clips: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from support import LocalPlace, S3Place, TaskInstance, made
 
-from airflow_provider_wisdomgate.clips.destination import Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
@@ -125,7 +125,7 @@ def stored(uri: str, **changes: Any) -> Manifest:
 def test_a_clip_is_played_when_its_record_names_the_dag_and_the_size(place: LocalPlace | S3Place) -> None:
     data = bytes(range(256)) * 12000  # 3 MB: chunks of 1 MiB, the last one shorter
     place.write("a.mp4", data)
-    Target(place.uri("a.mp4")).write(stored(place.uri("a.mp4"), size=len(data)))
+    Destination(place.uri("a.mp4")).write(stored(place.uri("a.mp4"), size=len(data)))
     found = find(place.uri("a.mp4"), "mine", [place.uri("")])
     assert found is not None
     assert found.is_playable
@@ -136,8 +136,8 @@ def test_a_clip_is_played_when_its_record_names_the_dag_and_the_size(place: Loca
 def test_a_clip_without_a_record_or_with_another_dags_is_not_shown(place: LocalPlace | S3Place) -> None:
     for name in ("bare.mp4", "other.mp4", "nobody.mp4", "odd.mp4"):
         place.write(name, b"0123456789")
-    Target(place.uri("other.mp4")).write(stored(place.uri("other.mp4"), made_by={"dag_id": "theirs"}))
-    Target(place.uri("nobody.mp4")).write(stored(place.uri("nobody.mp4"), made_by={}))
+    Destination(place.uri("other.mp4")).write(stored(place.uri("other.mp4"), made_by={"dag_id": "theirs"}))
+    Destination(place.uri("nobody.mp4")).write(stored(place.uri("nobody.mp4"), made_by={}))
     place.write("odd.mp4.json", json.dumps({"made_by": {"dag_id": "mine"}, "phase": "stored"}).encode())
     names = ("bare.mp4", "other.mp4", "nobody.mp4", "odd.mp4", "absent.mp4")
     assert [find(place.uri(name), "mine", [place.uri("")]) for name in names] == [None] * len(names)

@@ -26,7 +26,7 @@ except ImportError:  # Airflow 2 logs by the standard library alone
 import airflow_provider_wisdomgate
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -236,8 +236,8 @@ def ways(tasks: Tasks, route: str, fault: str, made: Callable[[], str]) -> list[
     if route == "content":
         return [*generated, tasks.download(made())]
     sensed = [tasks.sense(made()), tasks.sense(made(), deferrable=True)]
-    look = routes.get_video(made())
-    return [*generated, *sensed, tasks.end(lambda: WisdomGateHook().client.send(look, ONCE))]
+    poll = routes.get_video(made())
+    return [*generated, *sensed, tasks.end(lambda: WisdomGateHook().client.send(poll, ONCE))]
 
 
 EVERY = [(route, fault.name) for fault in FAULTS for route in fault.routes]
@@ -394,7 +394,7 @@ def test_a_key_is_struck_out_however_an_answer_spells_it(
 def sync_and_async(tasks: Tasks) -> list[Any]:
     """Look at a video with both clients and as a trigger, and return the ends."""
 
-    async def look() -> Any:
+    async def poll() -> Any:
         async with AsyncClient(WisdomGateHook().settings) as client:
             return await client.send(routes.get_video("video_1"), ONCE)
 
@@ -404,7 +404,7 @@ def sync_and_async(tasks: Tasks) -> list[Any]:
 
     return [
         tasks.end(lambda: WisdomGateHook().client.send(routes.get_video("video_1"), ONCE)),
-        tasks.end(lambda: asyncio.run(look())),
+        tasks.end(lambda: asyncio.run(poll())),
         tasks.end(lambda: asyncio.run(wait())),
         tasks.end(lambda: WisdomGateHook().test_connection()),
     ]
@@ -526,7 +526,7 @@ def dangers(source: str) -> list[str]:
 
 def test_no_module_runs_text_reads_pickles_or_starts_a_shell() -> None:
     modules = sorted(PACKAGE.rglob("*.py"))
-    assert {path.name for path in modules} >= {"client.py", "stores.py", "app.py", "server.py"}
+    assert {path.name for path in modules} >= {"client.py", "local.py", "app.py", "server.py"}
     assert {path: found for path in modules if (found := dangers(path.read_text()))} == {}
 
 

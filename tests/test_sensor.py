@@ -34,7 +34,7 @@ class Fate:
     """What a video comes to.
 
     :param end: the status of the video that the sensor returns, or the error it raises.
-    :param rescheduled: what is different in reschedule mode, where nothing counts the misses in a row.
+    :param rescheduled: what is different in reschedule mode, where nothing counts the failed_polls in a row.
     """
 
     directives: str

@@ -19,8 +19,8 @@ import pytest
 from support import LocalPlace, S3Place, made, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -184,7 +184,7 @@ def test_the_part_of_a_live_worker_is_left_alone(hook: WisdomGateHook, local: Lo
         if not seen:
             (part,) = local.folder.glob("*.part")
             os.utime(part, (0, 0))
-            Target(local.uri("cat.mp4")).write(claim(local, 7, phase="failed"))  # a write sweeps
+            Destination(local.uri("cat.mp4")).write(claim(local, 7, phase="failed"))  # a write sweeps
             seen.extend(name for name in local.names() if name.endswith(".part"))
 
     with pytest.raises(errors.DestinationTakenError):
@@ -196,7 +196,7 @@ def test_the_part_of_a_live_worker_is_left_alone(hook: WisdomGateHook, local: Lo
 
 
 def test_of_eight_threads_that_claim_at_once_one_wins(place: Place) -> None:
-    target, together = Target(place.uri("cat.mp4")), Barrier(8)
+    target, together = Destination(place.uri("cat.mp4")), Barrier(8)
 
     def try_it(number: int) -> bool:
         together.wait()
@@ -210,7 +210,7 @@ def test_of_eight_threads_that_claim_at_once_one_wins(place: Place) -> None:
 
 
 def test_of_eight_threads_that_take_over_a_failed_record_one_wins(place: Place) -> None:
-    target, together = Target(place.uri("cat.mp4")), Barrier(8)
+    target, together = Destination(place.uri("cat.mp4")), Barrier(8)
     failed = target.write(claim(place, 99, phase="failed"))
 
     def try_it(number: int) -> bool:
@@ -227,7 +227,7 @@ def test_of_eight_threads_that_take_over_a_failed_record_one_wins(place: Place) 
 def _claim_in_a_process(folder: str, number: int, together: Any, wins: Any) -> None:
     place = LocalPlace(Path(folder))
     together.wait()
-    if Target(place.uri("cat.mp4")).claim(claim(place, number), None):
+    if Destination(place.uri("cat.mp4")).claim(claim(place, number), None):
         wins.put(number)
 
 
@@ -244,12 +244,12 @@ def test_of_eight_processes_that_claim_a_file_at_once_one_wins(local: LocalPlace
         each.join()
     winner = wins.get()
     assert wins.empty()
-    assert Target(local.uri("cat.mp4")).read().claim_id == f"claim-{winner}"  # type: ignore[union-attr]
+    assert Destination(local.uri("cat.mp4")).read().claim_id == f"claim-{winner}"  # type: ignore[union-attr]
     assert local.names() == ["cat.mp4.json"]
 
 
 def test_a_record_that_changed_since_it_was_read_is_not_taken_over(place: Place) -> None:
-    target = Target(place.uri("cat.mp4"))
+    target = Destination(place.uri("cat.mp4"))
     found = target.write(claim(place, 1, phase="failed"))
     theirs = target.write(claim(place, 2))
     assert target.claim(claim(place, 3), found) is False
@@ -257,7 +257,7 @@ def test_a_record_that_changed_since_it_was_read_is_not_taken_over(place: Place)
 
 
 def test_a_lock_that_a_killed_try_left_does_not_last(place: Place) -> None:
-    target = Target(place.uri("cat.mp4"))
+    target = Destination(place.uri("cat.mp4"))
     found = target.write(claim(place, 1, phase="failed"))
     place.write("cat.mp4.json.lock", repr(time.time() - 3600).encode())
     assert target.claim(claim(place, 2), found) is True
@@ -265,7 +265,7 @@ def test_a_lock_that_a_killed_try_left_does_not_last(place: Place) -> None:
 
 
 def test_a_released_claim_puts_back_what_it_replaced(place: Place) -> None:
-    target = Target(place.uri("cat.mp4"))
+    target = Destination(place.uri("cat.mp4"))
     first = claim(place, 1, phase="failed")
     assert target.claim(first, None)
     assert target.claim(claim(place, 2), first)

@@ -12,7 +12,7 @@ from support import AUTHORITY, SMALL, answering, asked, tls_in_front_of
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.client import AsyncClient
+from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.connection import read_settings_async
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -32,15 +32,15 @@ def look_sync(video_id: str) -> str | None:
 
 
 def look_async(video_id: str) -> str | None:
-    async def look() -> str | None:
+    async def poll() -> str | None:
         async with AsyncClient(await read_settings_async("wisdomgate_default")) as client:
             return (await client.send(routes.get_video(video_id), ONCE)).status
 
-    return asyncio.run(look())
+    return asyncio.run(poll())
 
 
 @pytest.fixture(params=[look_sync, look_async], ids=["hook", "trigger"])
-def look(request: pytest.FixtureRequest) -> Callable[[str], str | None]:
+def poll(request: pytest.FixtureRequest) -> Callable[[str], str | None]:
     chosen: Callable[[str], str | None] = request.param
     return chosen
 
@@ -51,49 +51,49 @@ def video_id(hook: WisdomGateHook) -> str:
 
 
 def test_a_ca_bundle_of_the_connection_is_trusted(
-    gateway: str, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect
+    gateway: str, ca_bundle: str, video_id: str, poll: Callable[[str], str], connect: Connect
 ) -> None:
     connect(host=gateway, extra={"verify": ca_bundle})
-    assert look(video_id) == "completed"
+    assert poll(video_id) == "completed"
 
 
 def test_a_ca_bundle_of_the_environment_is_trusted(
     gateway: str,
     ca_bundle: str,
     video_id: str,
-    look: Callable[[str], str],
+    poll: Callable[[str], str],
     connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_bundle)
     connect(host=gateway)
-    assert look(video_id) == "completed"
+    assert poll(video_id) == "completed"
     connect(host=gateway, extra={"trust_env": False})
     with pytest.raises(errors.UnreachableError):
-        look(video_id)
+        poll(video_id)
 
 
 def test_verification_can_be_switched_off(
-    gateway: str, video_id: str, look: Callable[[str], str], connect: Connect
+    gateway: str, video_id: str, poll: Callable[[str], str], connect: Connect
 ) -> None:
     connect(host=gateway, extra={"verify": False})
-    assert look(video_id) == "completed"
+    assert poll(video_id) == "completed"
 
 
 def test_a_gateway_that_nobody_vouches_for_is_not_spoken_to(
-    gateway: str, video_id: str, look: Callable[[str], str], connect: Connect
+    gateway: str, video_id: str, poll: Callable[[str], str], connect: Connect
 ) -> None:
     connect(host=gateway)
     with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
-        look(video_id)
+        poll(video_id)
 
 
 def test_a_certificate_for_another_host_is_not_taken(
-    gateway: str, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect
+    gateway: str, ca_bundle: str, video_id: str, poll: Callable[[str], str], connect: Connect
 ) -> None:
     connect(host=gateway.replace("127.0.0.1", "localhost"), extra={"verify": ca_bundle})
     with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
-        look(video_id)
+        poll(video_id)
 
 
 def test_a_create_that_tls_refused_is_not_taken_for_lost(
@@ -106,16 +106,16 @@ def test_a_create_that_tls_refused_is_not_taken_for_lost(
 
 
 def test_a_client_certificate_is_shown(
-    sandbox: Sandbox, ca_bundle: str, video_id: str, look: Callable[[str], str], connect: Connect, tmp_path: Path
+    sandbox: Sandbox, ca_bundle: str, video_id: str, poll: Callable[[str], str], connect: Connect, tmp_path: Path
 ) -> None:
     identity, mine = AUTHORITY.issue_cert("worker"), tmp_path / "client.pem"
     identity.private_key_and_cert_chain_pem.write_to_path(str(mine))
     with tls_in_front_of(sandbox.url, asks_for_certificate=True) as url:
         connect(host=url, extra={"verify": ca_bundle, "cert": str(mine)})
-        assert look(video_id) == "completed"
+        assert poll(video_id) == "completed"
         connect(host=url, extra={"verify": ca_bundle})
         with pytest.raises(errors.WisdomGateError):
-            look(video_id)
+            poll(video_id)
 
 
 # A create that cannot have left is not lost
@@ -126,10 +126,10 @@ def create() -> None:
 
 
 def test_what_speaks_no_tls_gets_no_create(
-    sandbox: Sandbox, look: Callable[[str], str], quick: None, connect: Connect
+    sandbox: Sandbox, poll: Callable[[str], str], quick: None, connect: Connect
 ) -> None:
     connect(host=sandbox.url.replace("http:", "https:"))
-    for ask in (create, lambda: look("video_1")):
+    for ask in (create, lambda: poll("video_1")):
         with pytest.raises(errors.UnreachableError):
             ask()
 
@@ -138,7 +138,7 @@ def test_what_speaks_no_tls_gets_no_create(
 def test_a_certificate_file_that_cannot_be_used_is_said_before_any_request(
     where: str,
     gateway: str,
-    look: Callable[[str], str],
+    poll: Callable[[str], str],
     quick: None,
     connect: Connect,
     tmp_path: Path,
@@ -149,21 +149,21 @@ def test_a_certificate_file_that_cannot_be_used_is_said_before_any_request(
     if where == "environment":
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     connect(host=gateway, extra={} if where == "environment" else {where: str(bad)})
-    for ask in (create, lambda: look("video_1")):
+    for ask in (create, lambda: poll("video_1")):
         with pytest.raises(errors.ConfigurationError, match="certificate file"):
             ask()
 
 
 @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden", b"502 Bad Gateway"])
 def test_a_proxy_that_lets_nothing_through_gets_no_create(
-    status: bytes, look: Callable[[str], str], quick: None, connect: Connect
+    status: bytes, poll: Callable[[str], str], quick: None, connect: Connect
 ) -> None:
     with answering(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status) as port:
         connect(host="https://gateway.invalid", extra={"proxies": f"http://127.0.0.1:{port}"})
         with pytest.raises(errors.UnreachableError):
             create()
         with pytest.raises(errors.WisdomGateError):
-            look("video_1")
+            poll("video_1")
 
 
 def test_a_socks_proxy_is_refused_where_it_cannot_be_used(quick: None, connect: Connect) -> None:
@@ -175,21 +175,21 @@ def test_a_socks_proxy_is_refused_where_it_cannot_be_used(quick: None, connect: 
 
 
 def test_a_proxy_of_the_environment_that_is_for_something_else_is_not_judged(
-    video_id: str, look: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+    video_id: str, poll: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("AUTO_PROXY", "http://pac.example/proxy.pac?x=1")
     monkeypatch.setenv("ftp_proxy", "ftp://u:p#@x")
-    assert look(video_id) == "completed"
+    assert poll(video_id) == "completed"
 
 
 def test_no_proxy_of_the_connection_counts_for_both_clients(
-    video_id: str, look: Callable[[str], str], connect: Connect, monkeypatch: pytest.MonkeyPatch
+    video_id: str, poll: Callable[[str], str], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     connect(extra={"proxies": {"no_proxy": "127.0.0.1"}})
-    assert look(video_id) == "completed"
+    assert poll(video_id) == "completed"

@@ -1,4 +1,4 @@
-"""Keeps a video at its destination by the ledger: claims, records, lands. Decides nothing and opens no socket."""
+"""Drives the ledger: claims a destination, records each step, downloads. Decides nothing and opens no socket."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import MAX_BYTES, Target, interruptible_sleep
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep
 from airflow_provider_wisdomgate.clips.ledger import (
     Claim,
     Done,
     Follow,
     IfExists,
-    Manifest,
     OnLostCreate,
     Step,
     Wanted,
     next_step,
 )
-from airflow_provider_wisdomgate.gateway.client import Content
-from airflow_provider_wisdomgate.gateway.replies import Video
-from airflow_provider_wisdomgate.gateway.retry import is_surely_unmade
+from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.retry import is_surely_not_created
+from airflow_provider_wisdomgate.gateway.video import Video
+
+if TYPE_CHECKING:
+    from airflow_provider_wisdomgate.gateway.content import Content
 
 # What a download returns: a manifest in phase "stored".
 StoredVideo = Manifest
@@ -31,32 +35,32 @@ StoredVideo = Manifest
 # Our own word on an error: the video is finished, and its content answers 404.
 CONTENT_MISSING = "content_missing"
 
-OpenContent = Callable[[str, int, str | None], AbstractContextManager[Content]]
+OpenContent = Callable[[str, int, str | None], AbstractContextManager["Content"]]
 
 
-def go_on() -> None:
+def never_stop() -> None:
     """Stand in for a check that never stops anything."""
 
 
 @dataclass
-class Keeper:
-    """One task's dealings with its destination.
+class ClipLifecycle:
+    """What one task does at its destination, from the claim to the stored clip.
 
     :param check: called wherever time passes; raises to stop.
     """
 
-    target: Target
+    destination: Destination
     wanted: Wanted
     if_exists: IfExists = "skip"
     on_lost_create: OnLostCreate = "fail"
     max_bytes: int = MAX_BYTES
-    check: Callable[[], None] = go_on
+    check: Callable[[], None] = never_stop
 
-    def look(self) -> Step:
+    def next_step(self) -> Step:
         """Say what this try does, from what stands at the destination."""
         return next_step(
-            self.target.read(),
-            self.target.clip_size(),
+            self.destination.read(),
+            self.destination.clip_size(),
             self.wanted,
             if_exists=self.if_exists,
             on_lost_create=self.on_lost_create,
@@ -68,22 +72,22 @@ class Keeper:
 
         :returns: the step, and the manifest that now stands there: for a ``Claim`` this task's own.
         """
-        self.target.sweep()
+        self.destination.remove_partial_files()
         while True:
-            step = self.look()
+            step = self.next_step()
             if isinstance(step, Follow | Done):
                 return step, step.found
             if isinstance(step, Claim):
                 mine = self._manifest()
-                if self.target.claim(mine, step.takes):
+                if self.destination.claim(mine, step.takes):
                     return step, mine
-            interruptible_sleep(0.5, self.check)  # an Await, or another try was quicker: look again
+            interruptible_sleep(0.5, self.check)  # an Await, or another try was quicker: read again
 
     def _manifest(self) -> Manifest:
         return Manifest(
             phase="created" if self.wanted.video_id else "creating",
             claim_id=uuid.uuid4().hex,
-            uri=self.target.uri,
+            uri=self.destination.uri,
             claimed_at=time.time(),
             video_id=self.wanted.video_id,
             fingerprint=self.wanted.fingerprint,
@@ -96,8 +100,8 @@ class Keeper:
         try:
             video = send()
         except errors.WisdomGateError as error:
-            if not isinstance(error, errors.LostCreateError) and is_surely_unmade(error):
-                self.target.release(mine, takes)
+            if not isinstance(error, errors.LostCreateError) and is_surely_not_created(error):
+                self.destination.release(mine, takes)
             raise
         request_ids = (video.request_id,) if video.request_id else ()
         created = replace(
@@ -108,37 +112,37 @@ class Keeper:
             request_ids=request_ids,
             expires_at=video.expires_at,
         )
-        return self.target.write(created), video
+        return self.destination.write(created), video
 
-    def fail(self, manifest: Manifest, error: errors.WisdomGateError) -> None:
+    def record_failure(self, manifest: Manifest, error: errors.WisdomGateError) -> None:
         """Record that the video came to nothing."""
-        self.target.write(replace(manifest, phase="failed", error=error.as_dict()))
+        self.destination.write(replace(manifest, phase="failed", error=error.as_dict()))
 
-    def land(self, manifest: Manifest, video: Video | None, open_content: OpenContent) -> StoredVideo:
+    def download(self, manifest: Manifest, video: Video | None, open_content: OpenContent) -> StoredVideo:
         """Fetch the video of a manifest and store it, unless a sibling has done so meanwhile."""
-        now_there = self._still(manifest)
-        if now_there.phase == "stored" and self.target.clip_size() == now_there.size:
+        now_there = self._own_manifest(manifest)
+        if now_there.phase == "stored" and self.destination.clip_size() == now_there.size:
             return now_there
-        self.target.sweep()
+        self.destination.remove_partial_files()
         video_id = str(manifest.video_id)
         with _missing_content_is_gone():
-            facts = self.target.land(
+            facts = self.destination.download(
                 lambda offset, validator: open_content(video_id, offset, validator),
                 max_bytes=self.max_bytes,
                 check=self.check,
-                before_publish=lambda: self._still(manifest),
+                before_publish=lambda: self._own_manifest(manifest),
             )
         done = replace(now_there, phase="stored", stored_at=time.time(), error=None, **facts)
         if video is not None and video.expires_at is not None:
             done = replace(done, expires_at=video.expires_at)
-        return self.target.write(done)
+        return self.destination.write(done)
 
-    def _still(self, manifest: Manifest) -> Manifest:
+    def _own_manifest(self, manifest: Manifest) -> Manifest:
         """Return the manifest as it stands, which must be of the same claim."""
-        now_there = self.target.read()
+        now_there = self.destination.read()
         if now_there is None or now_there.claim_id != manifest.claim_id:
             raise errors.DestinationTakenError(
-                f"{self.target.uri} was given to another request while video {manifest.video_id} was made",
+                f"{self.destination.uri} was given to another request while video {manifest.video_id} was made",
                 video_id=manifest.video_id,
                 next_step="The video is finished at the gateway: WisdomGateDownloadVideoOperator stores it elsewhere.",
             )
@@ -150,13 +154,13 @@ class Keeper:
         try:
             yield
         except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
-            self.fail(manifest, error)
+            self.record_failure(manifest, error)
             raise
 
 
 @contextmanager
 def _missing_content_is_gone() -> Iterator[None]:
-    """After the grace that landing gives it, content that a finished video does not have is lost."""
+    """After the retries of a download, content that a finished video does not have is lost."""
     try:
         yield
     except errors.VideoNotReadyError as error:
@@ -166,14 +170,14 @@ def _missing_content_is_gone() -> Iterator[None]:
         raise errors.VideoExpiredError("The video is finished, and its clip is gone", **facts) from error
 
 
-def keep_existing(keeper: Keeper, open_content: OpenContent) -> StoredVideo:
-    """Store a video that exists already: skip, claim or go on, then land it."""
-    step, manifest = keeper.begin()
+def download_existing(lifecycle: ClipLifecycle, open_content: OpenContent) -> StoredVideo:
+    """Store a video that exists already: skip, claim or go on, then download it."""
+    step, manifest = lifecycle.begin()
     if isinstance(step, Done):
         return step.found
     try:
-        return keeper.land(manifest, None, open_content)
+        return lifecycle.download(manifest, None, open_content)
     except errors.WisdomGateError:
         if isinstance(step, Claim):
-            keeper.target.release(manifest, step.takes)  # nothing was paid, so nothing need be remembered
+            lifecycle.destination.release(manifest, step.takes)  # nothing was paid, so nothing need be remembered
         raise

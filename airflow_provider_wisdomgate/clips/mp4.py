@@ -17,6 +17,8 @@ WEBM = b"\x1a\x45\xdf\xa3"
 # What an MP4 or MOV may begin with; old MOVs have no ftyp.
 FIRST_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
 KEPT_BOXES = frozenset({b"ftyp", b"moov"})
+# What a browser and an object store are told of each container.
+CONTENT_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm"}
 MAX_KEPT = 64 * 1024 * 1024
 
 

@@ -1,77 +1,22 @@
 """What the gateway's answers mean. Pure: no socket, no file, no clock, no Airflow.
 
 Rules: an answer is judged by its content as well as its header. Only a known word ends a video; every other
-word means wait. What drifts between gateways stands in the tables at the top, not in branches below.
+word means wait. What drifts between gateways stands in dialects.py, not in branches here.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-
-DONE_WORDS = frozenset({"completed", "complete", "succeeded", "success", "finished"})
-FAILED_WORDS = frozenset(
-    {"failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted"}
-)
-WAITING_WORDS = frozenset(
-    {"queued", "processing", "in_progress", "unknown", "submitted", "pending", "preparing", "running"}
-    | {"generating", "postprocessing", "not_start", "not_started"}
-)
-
-# Words that decide whatever the status code says. Both `code` and `type` of an error are looked up.
-ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
-    "moderation_blocked": errors.ModerationError,
-    "content_policy_violation": errors.ModerationError,
-    "content_filter": errors.ModerationError,
-    "sensitive_words_detected": errors.ModerationError,
-    "video_not_ready": errors.VideoNotReadyError,
-    "video_processing": errors.VideoNotReadyError,
-    "video_expired": errors.VideoExpiredError,
-    "expired": errors.VideoExpiredError,
-    "model_not_found": errors.ModelNotFoundError,
-    "insufficient_quota": errors.PermissionDeniedError,
-    "insufficient_user_quota": errors.PermissionDeniedError,
-    "invalid_api_key": errors.AuthenticationError,
-}
-STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
-    400: errors.BadRequestError,
-    401: errors.AuthenticationError,
-    402: errors.PermissionDeniedError,
-    403: errors.PermissionDeniedError,
-    404: errors.VideoNotFoundError,
-    405: errors.BadRequestError,
-    408: errors.GatewayFaultError,
-    409: errors.VideoNotReadyError,
-    410: errors.VideoExpiredError,
-    413: errors.BadRequestError,
-    422: errors.BadRequestError,
-    425: errors.VideoNotReadyError,
-    429: errors.RateLimitedError,
-}
-# What a failed video's code says about the request itself: the same request fails again.
-BAD_INPUT_WORDS = frozenset(
-    {"invalid_request_error", "invalid_request", "invalid_prompt", "invalid_image", "bad_input"}
-)
-# A 503 with one of these says that the gateway found nobody to send a create to: it surely did not arrive.
-NOT_FORWARDED_WORDS = frozenset({"get_channel_failed", "no_available_channel", "channel:no_available_key"})
-# Redirects that ask for the same request elsewhere, so it was not carried out; a 302 or 303 may follow upon one.
-NOT_DONE_STATUSES = frozenset({301, 307, 308})
-# new-api's content route wraps the upstream's status in a 502; that number decides.
-UPSTREAM_STATUS = "Upstream service returned status "
-
-# json.loads would make one for every call that gives it an option.
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-
-TIMES = ("created_at", "completed_at", "expires_at")
-CONTENT_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm"}
+from airflow_provider_wisdomgate.gateway.dialects import ERROR_WORDS, STATUS_ERRORS, UPSTREAM_STATUS
+from airflow_provider_wisdomgate.gateway.values import loads, number_of, shortened, text_of
+from airflow_provider_wisdomgate.gateway.video import TIMES, Video
 
 
 @dataclass(frozen=True)
@@ -87,59 +32,11 @@ class Reply:
     @cached_property
     def json(self) -> Any:
         """The body as JSON, or None where it is none."""
-        return _loads(self.body)
+        return loads(self.body)
 
     @property
     def request_id(self) -> str | None:
         return self.headers.get("x-oneapi-request-id") or self.headers.get("x-request-id") or None
-
-
-@dataclass(frozen=True)
-class Video:
-    """The gateway's video object. ``status`` is its word as it came; times are epoch seconds."""
-
-    id: str
-    status: str | None = None
-    model: str | None = None
-    progress: float | None = None
-    created_at: float | None = None
-    completed_at: float | None = None
-    expires_at: float | None = None
-    seconds: str | None = None
-    size: str | None = None
-    remixed_from_video_id: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    prompt: str | None = field(default=None, repr=False)
-    request_id: str | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return (self.status or "").lower() in DONE_WORDS
-
-    @property
-    def is_failed(self) -> bool:
-        return (self.status or "").lower() in FAILED_WORDS
-
-    @property
-    def is_known_word(self) -> bool:
-        return self.is_done or self.is_failed or (self.status or "").lower() in WAITING_WORDS
-
-    def is_expired(self, now: float) -> bool:
-        return (self.status or "").lower() == "expired" or (self.expires_at is not None and now >= self.expires_at)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON types. The prompt is left out: this is what goes into XCom and trigger events."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompt"}
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Video | None:
-        """Make the video again that :meth:`as_dict` described, None where that is none."""
-        if not isinstance(values, Mapping) or not isinstance(values.get("id"), str) or not values["id"]:
-            return None
-        numbers = {name: _number(values.get(name)) for name in ("progress", *TIMES)}
-        texts = {f.name: _text(values.get(f.name)) for f in fields(cls) if f.name not in numbers}
-        return cls(**texts, **numbers)  # type: ignore[arg-type]
 
 
 def parse_video(reply: Reply) -> Video:
@@ -204,7 +101,7 @@ def error_of(reply: Reply) -> errors.GatewayError:
     error = ERROR_WORDS.get(code.lower()) or ERROR_WORDS.get(kind.lower()) or _status_error(status)
     if status == 404 and reply.status == 502:
         error = errors.VideoExpiredError
-    retry_after = retry_delay(reply.headers, reply.at)
+    retry_after = retry_after_of(reply.headers, reply.at)
     return error(
         message or _describe(reply),
         next_step=_redirect_hint(reply),
@@ -217,34 +114,12 @@ def error_of(reply: Reply) -> errors.GatewayError:
     )
 
 
-def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
-    """Make the typed error of a failed video.
-
-    :param may_recreate: whether who waits can make another one, so that a task retry may help.
-    """
-    word = (video.error_code or "").lower()
-    error = ERROR_WORDS.get(word, errors.VideoFailedError)
-    if (video.status or "").lower() == "expired":
-        error = errors.VideoExpiredError
-    if not issubclass(error, errors.ModerationError | errors.VideoExpiredError):
-        final = not may_recreate or word in BAD_INPUT_WORDS
-        error = errors.VideoFailedForGoodError if final else errors.VideoFailedError
-    reason = video.error_message or "no reason given"
-    return error(
-        f"The gateway reports the video as {video.status}: {reason}",
-        code=video.error_code,
-        video_id=video.id,
-        request_id=video.request_id,
-        expires_at=video.expires_at,
-    )
-
-
-def retry_delay(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
     """Read ``retry-after-ms`` or ``Retry-After`` (seconds or a date), in seconds from ``now``; None without one."""
-    if (delay := _number(headers.get("retry-after-ms"))) is not None:
+    if (delay := number_of(headers.get("retry-after-ms"))) is not None:
         return max(0.0, delay / 1000)
     value = headers.get("retry-after")
-    if (delay := _number(value)) is not None:
+    if (delay := number_of(value)) is not None:
         return max(0.0, delay)
     try:
         date = parsedate_to_datetime(value or "")
@@ -253,27 +128,20 @@ def retry_delay(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def _loads(data: bytes | str) -> Any:
-    try:
-        return _DECODER.decode(data if isinstance(data, str) else data.decode(json.detect_encoding(data)))
-    except (ValueError, RecursionError):
-        return None
-
-
 def _video(body: Any, reply: Reply) -> Video | None:
     if not isinstance(body, dict):
         return None
-    video_id = _text(body.get("id")) or _text(body.get("task_id")) or (reply.video_id if "status" in body else None)
+    video_id = text_of(body.get("id")) or text_of(body.get("task_id")) or (reply.video_id if "status" in body else None)
     if not video_id:
         return None
     message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
     texts = ("status", "model", "seconds", "size", "remixed_from_video_id")
-    values: dict[str, Any] = {name: _text(body.get(name)) for name in texts}
-    values |= {name: _number(body.get(name)) for name in TIMES}
+    values: dict[str, Any] = {name: text_of(body.get(name)) for name in texts}
+    values |= {name: number_of(body.get(name)) for name in TIMES}
     return Video(
         id=video_id,
-        progress=_number(str(body.get("progress")).rstrip("%")),
-        prompt=_text(body.get("prompt")),
+        progress=number_of(str(body.get("progress")).rstrip("%")),
+        prompt=text_of(body.get("prompt")),
         error_code=next((word for word in (code, kind) if word.lower() in ERROR_WORDS), code or kind) or None,
         error_message=message or None,
         request_id=reply.request_id,
@@ -285,16 +153,16 @@ def _error_words(body: Any) -> tuple[str, str, str]:
     """Find message, type and code in any of the documented shapes; empty strings where there is none."""
     for _ in range(3):  # new-api puts the upstream's own JSON into `message`, as a string
         if not isinstance(body, dict):
-            return _text(body) or "", "", ""
+            return text_of(body) or "", "", ""
         data = body.get("data")
         inner = body.get("error") or (data.get("error") if isinstance(data, dict) else None)
         if isinstance(inner, str):
-            return _short(inner), "", _text(body.get("code")) or ""
+            return shortened(inner), "", text_of(body.get("code")) or ""
         found = inner if isinstance(inner, dict) else body
         message = found.get("message") or found.get("detail")
-        wrapped = _loads(message) if isinstance(message, str) and message.lstrip().startswith("{") else None
+        wrapped = loads(message) if isinstance(message, str) and message.lstrip().startswith("{") else None
         if not isinstance(wrapped, dict):
-            return _short(message), _text(found.get("type")) or "", _text(found.get("code")) or ""
+            return shortened(message), text_of(found.get("type")) or "", text_of(found.get("code")) or ""
         body = wrapped
     return "", "", ""
 
@@ -319,33 +187,3 @@ def _redirect_hint(reply: Reply) -> str | None:
     if 300 <= reply.status < 400 and (location := reply.headers.get("location")):
         return f"It redirects to {location.partition('?')[0]}: set the connection's Base URL to the address meant."
     return None
-
-
-def _text(value: Any) -> str | None:
-    if type(value) is str and value.isascii():
-        return value or None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return _writable(str(value)) or None
-
-
-def _writable(text: str) -> str:
-    """Replace what no file and no log can hold: JSON may have half a character."""
-    return text.encode(errors="replace").decode()
-
-
-def _short(value: Any) -> str:
-    text = _writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
-    return text if len(text) <= 500 else f"{text[:500]}..."
-
-
-def _number(value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if isfinite(number) else None

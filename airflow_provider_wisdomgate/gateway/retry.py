@@ -8,39 +8,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.replies import NOT_DONE_STATUSES, NOT_FORWARDED_WORDS
+from airflow_provider_wisdomgate.gateway.dialects import NOT_DONE_STATUSES, NOT_FORWARDED_WORDS
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long one request is tried again: ``tries`` in all, ``base`` seconds doubling up to ``cap``."""
+class RetryPolicy:
+    """How long one request is tried again: ``attempts`` in all, ``base`` seconds doubling up to ``cap``."""
 
-    tries: int = 5
+    attempts: int = 5
     base: float = 0.5
     cap: float = 60.0
 
 
-ONCE = Patience(tries=1)
+ONCE = RetryPolicy(attempts=1)
 
 
-def ask_again(
-    error: errors.WisdomGateError, *, repeatable: bool, attempt: int, patience: Patience, jitter: float
+def retry_delay(
+    error: errors.WisdomGateError, *, idempotent: bool, attempt: int, policy: RetryPolicy, jitter: float
 ) -> float | None:
     """Say in how many seconds the same request may be sent again, or None for never.
 
-    :param repeatable: whether sending it twice costs nothing. What costs is sent again only when it surely
+    :param idempotent: whether sending it twice costs nothing. What costs is sent again only when it surely
         did not arrive.
     :param attempt: how often it was sent so far, from 1.
     """
-    if attempt >= patience.tries or not error.is_transient or not (repeatable or is_surely_unmade(error)):
+    if attempt >= policy.attempts or not error.is_transient or not (idempotent or is_surely_not_created(error)):
         return None
     if error.retry_after:
-        return error.retry_after if error.retry_after <= patience.cap else None
-    backoff: float = min(patience.cap, patience.base * 2 ** (attempt - 1))
+        return error.retry_after if error.retry_after <= policy.cap else None
+    backoff: float = min(policy.cap, policy.base * 2 ** (attempt - 1))
     return backoff * (0.5 + 0.5 * jitter)
 
 
-def is_surely_unmade(error: errors.WisdomGateError) -> bool:
+def is_surely_not_created(error: errors.WisdomGateError) -> bool:
     """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
     if isinstance(error, errors.LostCreateError):
         return False

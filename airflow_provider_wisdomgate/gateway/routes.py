@@ -7,25 +7,23 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote
 
-from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
-    Video,
     parse_list,
     parse_nothing,
     parse_object,
     parse_video,
     raise_content_error,
 )
+from airflow_provider_wisdomgate.gateway.video import Video
 
 T = TypeVar("T")
 
 SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
-# Two readers of a URL disagree about these: one of them would send the key to another host.
-TRICKY = re.compile(r"[\\\x00-\x20\x7f]")
+
 SECONDS = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
 
@@ -40,20 +38,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request as a value. ``path`` is relative to the base URL; sending a repeatable one twice costs nothing."""
+    """One request as a value. ``path`` is relative to the base URL; sending a idempotent one twice costs nothing."""
 
     method: str
     path: str
     parse: Callable[[Reply], T]
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     form: Mapping[str, str | Part] | None = field(default=None, repr=False)
-    repeatable: bool = True
+    idempotent: bool = True
     video_id: str | None = None
     timeout: float | None = None
 
 
 def create_video(
-    model: str, prompt: str, options: Mapping[str, Any], reference: Part | None = None, *, repeatable: bool = False
+    model: str, prompt: str, options: Mapping[str, Any], reference: Part | None = None, *, idempotent: bool = False
 ) -> Call[Video]:
     """``POST /videos`` in the model's dialect. ``options`` pass through as given, None left out.
 
@@ -61,7 +59,7 @@ def create_video(
     """
     body = {"model": model, "prompt": prompt, **{k: v for k, v in options.items() if v is not None}}
     # Docs give generation minutes, but the reply to a create comes at once; a short limit would lose paid ids.
-    call = {"repeatable": repeatable, "timeout": 300.0}
+    call = {"idempotent": idempotent, "timeout": 300.0}
     if model.lower().startswith("doubao-seedance"):
         if reference:
             raise errors.ConfigurationError(
@@ -97,7 +95,7 @@ def list_videos() -> Call[list[Video]]:
 def remix_video(video_id: str, prompt: str) -> Call[Video]:
     """``POST /videos/{id}/remix``. Costs like a create."""
     path = f"{_video_path(video_id)}/remix"
-    return Call("POST", path, parse_video, json={"prompt": prompt}, repeatable=False, timeout=300.0)
+    return Call("POST", path, parse_video, json={"prompt": prompt}, idempotent=False, timeout=300.0)
 
 
 def delete_video(video_id: str) -> Call[None]:
@@ -115,13 +113,13 @@ def list_models() -> Call[dict[str, Any]]:
     return Call("GET", "/models", parse_object)
 
 
-def check_request(model: Any, prompt: Any, options: Any) -> None:
+def check_create(model: Any, prompt: Any, options: Any) -> None:
     """Find what is wrong with a create before anything is sent or paid. Models and their limits are the gateway's.
 
     :raises ConfigurationError: naming the argument.
     """
-    check_name("model", model, "Give a model that the gateway serves, e.g. 'sora-2'.")
-    check_name("prompt", prompt, "Give the text that describes the video.")
+    check_text("model", model, "Give a model that the gateway serves, e.g. 'sora-2'.")
+    check_text("prompt", prompt, "Give the text that describes the video.")
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
         raise errors.ConfigurationError(f"fields must be a dict with string keys, not {options!r}.")
     if clash := {"model", "prompt"} & options.keys():
@@ -137,7 +135,7 @@ def check_request(model: Any, prompt: Any, options: Any) -> None:
         raise errors.ConfigurationError(f"seconds must be a whole number above 0 such as 8, not {seconds!r}.")
 
 
-def check_name(argument: str, value: Any, remedy: str) -> str:
+def check_text(argument: str, value: Any, remedy: str) -> str:
     """Return a string argument that must not be empty.
 
     :raises ConfigurationError: it is something else.
@@ -157,63 +155,3 @@ def _form_value(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value)
-
-
-def normal_base_url(host: str | None, port: int | None = None) -> str:
-    """Complete a connection's host to the URL that the paths are appended to, ending in ``/v1``.
-
-    Without a scheme https is taken: the key does not travel in the clear unless somebody writes ``http://``.
-    """
-    url = (host or "").strip() or DEFAULT_BASE_URL
-    try:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
-        name, its_port = parts.hostname, parts.port or port
-        if its_port and not 0 < its_port < 65536:
-            raise ValueError(its_port)
-    except ValueError:
-        parts, name, its_port = urlsplit(""), None, None
-    if parts.scheme not in ("http", "https") or not name or parts.username is not None or TRICKY.search(url):
-        raise errors.ConfigurationError(
-            "The connection's Base URL (host) is no http(s) URL of a host, or has a login in it.",
-            next_step=f"Use e.g. {DEFAULT_BASE_URL}.",
-        )
-    authority = (f"[{name}]" if ":" in name else name) + (f":{its_port}" if its_port else "")
-    return f"{parts.scheme}://{authority}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}/v1"
-
-
-def normal_proxy(url: str) -> str:
-    """Complete a proxy's address by its scheme.
-
-    :raises ConfigurationError: it is none. Never says what was given: there may be a password in it.
-    """
-    whole = url if "://" in url else f"http://{url}"
-    try:
-        parts = urlsplit(whole)
-        is_good = bool(parts.hostname) and parts.port != 0 and not TRICKY.search(url) and url.isascii()
-        unquote(parts.netloc).encode("latin-1")  # what a login is sent in
-    except ValueError:
-        is_good = False
-    if not is_good or parts.query or parts.fragment:
-        raise errors.ConfigurationError(
-            "A proxy's address is no URL: of the connection's extra 'proxies', or of the environment.",
-            next_step="Use e.g. http://user:password@proxy:3128; in a password, / # ? @ and : are written as %2F etc.",
-        )
-    return whole
-
-
-def next_hop(url: str, location: str) -> tuple[str, bool]:
-    """Say where a redirect leads and whether that is the same origin, where alone the key may go.
-
-    :raises UnexpectedReplyError: it leaves http(s), or leaves https.
-    """
-    try:
-        if TRICKY.search(location):
-            raise ValueError(location)
-        target = urljoin(url, location)
-        old, new = urlsplit(url), urlsplit(target)
-        origins = [(p.scheme, p.hostname, p.port or {"http": 80, "https": 443}.get(p.scheme)) for p in (old, new)]
-    except ValueError:
-        raise errors.UnexpectedReplyError("The gateway redirects to an address that is no URL.") from None
-    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
-        raise errors.UnexpectedReplyError(f"The gateway redirects from {old.scheme} to {new.scheme or 'no'} URL.")
-    return target, origins[0] == origins[1]

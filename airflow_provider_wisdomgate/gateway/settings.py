@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.routes import normal_base_url, normal_proxy
+from airflow_provider_wisdomgate.gateway.urls import normal_base_url, normal_proxy
 
 OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
@@ -90,13 +90,13 @@ class Settings:
             trust_env=_trust_env(conn_id, known.get("trust_env", True)),
         )
 
-    def strike_out(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Strike the key out of a text that came from outside: a gateway may quote it."""
         for key in self._spellings:
             text = text.replace(key, "***")
         return text
 
-    def strike_out_of(self, body: bytes) -> bytes:
+    def redact_bytes(self, body: bytes) -> bytes:
         for key in self._spellings:
             body = body.replace(key.encode(), b"***")
         return body

@@ -1,11 +1,9 @@
 """What a DAG author imports: create a video, download one, or generate a clip in one durable task."""
 
-from airflow_provider_wisdomgate.operators.generate import (
-    WisdomGateBaseOperator,
-    WisdomGateCreateVideoOperator,
-    WisdomGateDownloadVideoOperator,
-    WisdomGateGenerateVideoOperator,
-)
+from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator
+from airflow_provider_wisdomgate.operators.create import WisdomGateCreateVideoOperator
+from airflow_provider_wisdomgate.operators.download import WisdomGateDownloadVideoOperator
+from airflow_provider_wisdomgate.operators.generate import WisdomGateGenerateVideoOperator
 
 __all__ = [
     "WisdomGateBaseOperator",

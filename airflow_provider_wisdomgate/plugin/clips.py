@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import MANIFEST, Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import MANIFEST, Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.plugin.places import Place, allowed
 
 CHUNK = 1024**2
@@ -25,7 +25,7 @@ class Found:
     """A record that names the DAG, and how many bytes stand where it says (None: nothing, or not looked)."""
 
     place: Place
-    target: Target
+    target: Destination
     manifest: Manifest
     size: int | None
 
@@ -48,7 +48,7 @@ def find(uri: Any, dag_id: str, prefixes: Iterable[str]) -> Found | None:
     if place is None or _record_leads_away(place):
         return None
     try:
-        target = Target(place.uri)
+        target = Destination(place.uri)
         manifest = target.read()
         if manifest is None or not _is_of(manifest, dag_id):
             return None

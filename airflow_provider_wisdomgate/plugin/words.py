@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 
 # The task may yet change the record.
 UNFINISHED_STATES = {

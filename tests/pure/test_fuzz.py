@@ -14,21 +14,22 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.ledger import Manifest, Wanted, next_step
+from airflow_provider_wisdomgate.clips.ledger import Wanted, next_step
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.mp4 import BoxWalk, Clip
-from airflow_provider_wisdomgate.gateway.client import _extent
+from airflow_provider_wisdomgate.gateway.content import extent_of
 from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
-    Video,
     is_media,
     parse_list,
     parse_object,
     parse_video,
-    retry_delay,
+    retry_after_of,
 )
-from airflow_provider_wisdomgate.gateway.routes import normal_proxy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
-from airflow_provider_wisdomgate.polling.decisions import video_of
+from airflow_provider_wisdomgate.gateway.urls import normal_proxy
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.polling.events import video_of
 from airflow_provider_wisdomgate.sandbox.render import render
 
 # A fuzzer's share of a test run: each of these takes a second or less.
@@ -143,9 +144,9 @@ HEADERS = st.dictionaries(
 def test_any_header_of_a_content_answer_is_an_extent_or_a_content_error(
     headers: dict[str, str], status: int, offset: int
 ) -> None:
-    extent = taken(lambda: _extent(status, headers, offset), errors.ContentError)
+    extent = taken(lambda: extent_of(status, headers, offset), errors.ContentError)
     assert extent is None or (extent[0] in (0, offset) and (extent[1] is None or extent[1] >= 0))
-    delay = retry_delay(headers, 1e9)
+    delay = retry_after_of(headers, 1e9)
     assert delay is None or (delay >= 0 and math.isfinite(delay))
 
 

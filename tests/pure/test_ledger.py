@@ -18,15 +18,14 @@ from airflow_provider_wisdomgate.clips.ledger import (
     Done,
     Follow,
     IfExists,
-    Manifest,
     OnLostCreate,
-    Phase,
     Step,
     Wanted,
     fingerprint,
     lost_create,
     next_step,
 )
+from airflow_provider_wisdomgate.clips.manifest import Manifest, Phase
 
 URI = "file:///videos/cat.mp4"
 NOW = 1_000_000.0

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate.polling.schedule import LONGEST_BACKOFF, Budget, pause
+from airflow_provider_wisdomgate.polling.rate_limit import LONGEST_BACKOFF, RateLimit
+from airflow_provider_wisdomgate.polling.schedule import poll_delay
 
 MIDDLE = 0.5  # the jitter that changes nothing
 AGES, POLLS, JITTERS = st.floats(0, 1e6), st.floats(0.01, 3600), st.floats(0, 1)
@@ -33,7 +34,7 @@ PROGRESS = st.none() | st.floats(-10, 200)
     ],
 )
 def test_the_pause_follows_the_age_or_the_estimated_rest(age: float, progress: float | None, expected: float) -> None:
-    assert pause(age, 30.0, progress, MIDDLE) == pytest.approx(expected)
+    assert poll_delay(age, 30.0, progress, MIDDLE) == pytest.approx(expected)
 
 
 @given(AGES, POLLS, PROGRESS, JITTERS)
@@ -41,35 +42,35 @@ def test_a_pause_is_never_longer_than_poll_interval_nor_shorter_than_a_tenth_of_
     age: float, poll_interval: float, progress: float | None, jitter: float
 ) -> None:
     shortest, longest = 0.1 * 0.9 * poll_interval, 1.1 * poll_interval
-    assert shortest * 0.999999 <= pause(age, poll_interval, progress, jitter) <= longest * 1.000001
+    assert shortest * 0.999999 <= poll_delay(age, poll_interval, progress, jitter) <= longest * 1.000001
 
 
 @given(AGES, POLLS, JITTERS)
 def test_without_a_progress_a_pause_is_at_least_two_thirds_of_poll_interval(
     age: float, poll_interval: float, jitter: float
 ) -> None:
-    assert pause(age, poll_interval, None, jitter) >= 2 / 3 * 0.9 * poll_interval * 0.999999
+    assert poll_delay(age, poll_interval, None, jitter) >= 2 / 3 * 0.9 * poll_interval * 0.999999
 
 
 @given(AGES, AGES, PROGRESS, JITTERS)
 def test_a_pause_grows_with_the_age_of_the_job(one: float, other: float, progress: float | None, jitter: float) -> None:
     younger, older = sorted((one, other))
-    assert pause(younger, 30.0, progress, jitter) <= pause(older, 30.0, progress, jitter)
+    assert poll_delay(younger, 30.0, progress, jitter) <= poll_delay(older, 30.0, progress, jitter)
 
 
 def test_siblings_do_not_march_in_step() -> None:
-    assert len({pause(100.0, 30.0, None, step / 10) for step in range(11)}) == 11
+    assert len({poll_delay(100.0, 30.0, None, step / 10) for step in range(11)}) == 11
 
 
-# ------------------------------------------------------------------------------------------ the budget
+# ------------------------------------------------------------------------------------------ the rate_limit
 
 
-def greedy(budget: Budget, seconds: float, step: float) -> list[float]:
+def greedy(rate_limit: RateLimit, seconds: float, step: float) -> list[float]:
     """Send whenever it is free, and return when."""
     sent = []
     for tick in range(int(seconds / step)):
-        if budget.is_free(now := tick * step):
-            budget.spend(now)
+        if rate_limit.is_free(now := tick * step):
+            rate_limit.take(now)
             sent.append(now)
     return sent
 
@@ -81,85 +82,85 @@ def most_in_a_window(sent: list[float], seconds: float = 60.0) -> int:
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 200), st.floats(0.01, 0.5))
 def test_no_minute_ever_sees_more_than_the_cap(cap: int, step: float) -> None:
-    assert 1 <= most_in_a_window(greedy(Budget(cap), 130.0, step)) <= cap
+    assert 1 <= most_in_a_window(greedy(RateLimit(cap), 130.0, step)) <= cap
 
 
 @pytest.mark.parametrize(("cap", "sent"), [(1, 3), (50, 146), (600, 1500)])
 def test_three_minutes_see_nearly_all_that_the_cap_allows(cap: int, sent: int) -> None:
-    assert len(greedy(Budget(cap), 180.0, 0.01)) >= sent
+    assert len(greedy(RateLimit(cap), 180.0, 0.01)) >= sent
 
 
 def test_a_long_rest_saves_nothing_up() -> None:
-    budget = Budget(60)
-    budget.spend(0.0)
-    assert [budget.is_free(now) for now in (1.0, 1.03, 1000.0)] == [False, True, True]
-    budget.spend(1000.0)
-    assert not budget.is_free(1000.9)
+    rate_limit = RateLimit(60)
+    rate_limit.take(0.0)
+    assert [rate_limit.is_free(now) for now in (1.0, 1.03, 1000.0)] == [False, True, True]
+    rate_limit.take(1000.0)
+    assert not rate_limit.is_free(1000.9)
 
 
 def test_without_a_cap_every_look_is_free() -> None:
-    assert len(greedy(Budget(), 10.0, 0.1)) == 100
+    assert len(greedy(RateLimit(), 10.0, 0.1)) == 100
 
 
 def test_a_429_stops_all_looks_for_as_long_as_the_gateway_says() -> None:
-    budget = Budget()
-    budget.limited(sent=0.0, now=1.0, retry_after=30.0, jitter=0.0)
-    assert [budget.is_free(now) for now in (1.0, 30.9, 31.0)] == [False, False, True]
+    rate_limit = RateLimit()
+    rate_limit.rate_limited(sent=0.0, now=1.0, retry_after=30.0, jitter=0.0)
+    assert [rate_limit.is_free(now) for now in (1.0, 30.9, 31.0)] == [False, False, True]
 
 
 def test_a_second_429_never_shortens_the_stop_of_the_first() -> None:
-    budget = Budget()
-    budget.limited(0.0, 1.0, 30.0, 0.0)
-    budget.limited(0.5, 2.0, 1.0, 0.0)
-    assert budget.free_at == 31.0
+    rate_limit = RateLimit()
+    rate_limit.rate_limited(0.0, 1.0, 30.0, 0.0)
+    rate_limit.rate_limited(0.5, 2.0, 1.0, 0.0)
+    assert rate_limit.free_at == 31.0
 
 
 def test_429s_in_a_row_stop_the_looks_ever_longer_up_to_a_limit() -> None:
-    budget, now, stops = Budget(), 0.0, []
+    rate_limit, now, stops = RateLimit(), 0.0, []
     for _ in range(9):
-        budget.limited(now, now, None, jitter=1.0)
-        stops.append(budget.free_at - now)
-        now = budget.free_at + 0.001
+        rate_limit.rate_limited(now, now, None, jitter=1.0)
+        stops.append(rate_limit.free_at - now)
+        now = rate_limit.free_at + 0.001
     assert stops == pytest.approx([2.0, 4.0, 8.0, 16.0, 32.0, 64.0, *[LONGEST_BACKOFF] * 3])
 
 
 def test_looks_that_were_under_way_together_are_one_429() -> None:
-    budget = Budget()
+    rate_limit = RateLimit()
     for number in range(100):
-        budget.limited(sent=number / 1000, now=1.0 + number / 1000, retry_after=None, jitter=1.0)
-    assert (budget.backoff, budget.slowed) == (2.0, 0.1)
+        rate_limit.rate_limited(sent=number / 1000, now=1.0 + number / 1000, retry_after=None, jitter=1.0)
+    assert (rate_limit.backoff, rate_limit.slowed) == (2.0, 0.1)
 
 
 def test_a_good_answer_from_before_the_429_does_not_end_the_caution() -> None:
-    budget = Budget()
-    budget.limited(5.0, 6.0, None, 1.0)
-    budget.succeeded(sent=5.5)
-    assert (budget.backoff, budget.slowed) == (2.0, 0.1)
+    rate_limit = RateLimit()
+    rate_limit.rate_limited(5.0, 6.0, None, 1.0)
+    rate_limit.succeeded(sent=5.5)
+    assert (rate_limit.backoff, rate_limit.slowed) == (2.0, 0.1)
 
 
 def test_after_a_429_the_looks_come_back_step_by_step() -> None:
-    budget, gaps = Budget(), []
+    rate_limit, gaps = RateLimit(), []
     for at in (0.0, 10.0, 20.0):
-        budget.limited(at, at, None, 1.0)
-    now = budget.free_at
+        rate_limit.rate_limited(at, at, None, 1.0)
+    now = rate_limit.free_at
     for _ in range(16):
-        gaps.append(round(budget.spacing, 3))
-        budget.spend(now)
-        now = max(now, budget.free_at) + 1e-6
-        budget.succeeded(now)
+        gaps.append(round(rate_limit.spacing, 3))
+        rate_limit.take(now)
+        now = max(now, rate_limit.free_at) + 1e-6
+        rate_limit.succeeded(now)
     assert gaps == sorted(gaps, reverse=True)
-    assert (gaps[0], gaps[1], gaps[-1], budget.backoff) == (0.4, 0.3, 0.0, 0.0)
+    assert (gaps[0], gaps[1], gaps[-1], rate_limit.backoff) == (0.4, 0.3, 0.0, 0.0)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.none() | st.floats(0, 300), JITTERS), max_size=40))
 def test_whatever_comes_the_budget_never_stops_for_good(events: list[tuple[bool, float | None, float]]) -> None:
-    budget, now = Budget(50), 0.0
+    rate_limit, now = RateLimit(50), 0.0
     for is_limited, retry_after, jitter in events:
-        now = max(now, budget.free_at)
-        budget.spend(now)
+        now = max(now, rate_limit.free_at)
+        rate_limit.take(now)
         if is_limited:
-            budget.limited(now, now, retry_after, jitter)
+            rate_limit.rate_limited(now, now, retry_after, jitter)
         else:
-            budget.succeeded(now)
-        assert math.isfinite(budget.free_at)
-        assert budget.free_at - now <= max(retry_after or 0.0, LONGEST_BACKOFF) + 0.001
+            rate_limit.succeeded(now)
+        assert math.isfinite(rate_limit.free_at)
+        assert rate_limit.free_at - now <= max(retry_after or 0.0, LONGEST_BACKOFF) + 0.001

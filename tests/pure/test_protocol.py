@@ -21,7 +21,8 @@ from airflow_provider_wisdomgate.gateway.replies import (
     parse_video,
     raise_content_error,
 )
-from airflow_provider_wisdomgate.gateway.routes import Call, Part, check_name, check_request, next_hop, normal_base_url
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, check_create, check_text
+from airflow_provider_wisdomgate.gateway.urls import next_hop, normal_base_url
 
 IMAGE = Part("cat.png", b"\x89PNG", "image/png")
 
@@ -43,7 +44,7 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
         (routes.list_videos(), Call("GET", "/videos", parse_list)),
         (
             routes.remix_video(ODD_ID, "a dog"),
-            Call("POST", f"{ODD_PATH}/remix", parse_video, json={"prompt": "a dog"}, repeatable=False, timeout=300.0),
+            Call("POST", f"{ODD_PATH}/remix", parse_video, json={"prompt": "a dog"}, idempotent=False, timeout=300.0),
         ),
         (routes.delete_video(ODD_ID), Call("DELETE", ODD_PATH, parse_nothing, video_id=ODD_ID)),
         (routes.get_balance(), Call("GET", "/users/me/balance", parse_object)),
@@ -69,9 +70,9 @@ def test_an_id_is_one_segment_of_the_path_and_comes_back_whole(video_id: str) ->
 
 
 def created(
-    json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None, repeatable: bool = False
+    json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None, idempotent: bool = False
 ) -> Call[Any]:
-    return Call("POST", "/videos", parse_video, json=json, form=form, repeatable=repeatable, timeout=300.0)
+    return Call("POST", "/videos", parse_video, json=json, form=form, idempotent=idempotent, timeout=300.0)
 
 
 DIALECTS: dict[str, tuple[str, dict[str, Any], Part | None, Call[Any]]] = {
@@ -151,8 +152,8 @@ def test_a_create_speaks_its_models_dialect(
 
 
 def test_a_create_is_repeatable_only_when_somebody_says_so() -> None:
-    free = routes.create_video("veo-9", "a cat", {}, repeatable=True)
-    assert free == created(json={"model": "veo-9", "prompt": "a cat"}, repeatable=True)
+    free = routes.create_video("veo-9", "a cat", {}, idempotent=True)
+    assert free == created(json={"model": "veo-9", "prompt": "a cat"}, idempotent=True)
 
 
 def test_seedance_takes_no_file_and_says_what_to_do_instead() -> None:
@@ -194,7 +195,7 @@ SECONDS = [0, -1, 1.5, 8.0, "8s", "", " 8", "08", True, False, [8], "1\u0663", "
 def test_a_model_or_prompt_that_is_no_text_is_named(argument: str, value: object) -> None:
     request: dict[str, Any] = {"model": "m", "prompt": "p", "options": {}} | {argument: value}
     with pytest.raises(errors.ConfigurationError) as caught:
-        check_request(**request)
+        check_create(**request)
     assert caught.value.message == f"{argument} must be a string that is not empty, not {value!r}."
     assert caught.value.next_step
 
@@ -202,7 +203,7 @@ def test_a_model_or_prompt_that_is_no_text_is_named(argument: str, value: object
 @pytest.mark.parametrize(("options", "message"), OPTIONS_NOT.values(), ids=OPTIONS_NOT.keys())
 def test_fields_that_cannot_be_sent_are_named(options: Any, message: str) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        check_request("m", "p", options)
+        check_create("m", "p", options)
     assert caught.value.message == message
 
 
@@ -226,21 +227,21 @@ def well() -> dict[str, Any]:
 )
 def test_fields_that_are_no_json_are_named(options: Any) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        check_request("m", "p", options)
+        check_create("m", "p", options)
     assert caught.value.message.startswith("fields must hold plain JSON types: ")
 
 
 @pytest.mark.parametrize("size", SIZES, ids=repr)
 def test_a_size_that_is_no_size_is_named(size: object) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        check_request("m", "p", {"size": size})
+        check_create("m", "p", {"size": size})
     assert caught.value.message == f"size must be WIDTHxHEIGHT in pixels such as '1280x720', not {size!r}."
 
 
 @pytest.mark.parametrize("seconds", SECONDS, ids=repr)
 def test_seconds_that_are_no_whole_number_are_named(seconds: object) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
-        check_request("m", "p", {"seconds": seconds})
+        check_create("m", "p", {"seconds": seconds})
     assert caught.value.message == f"seconds must be a whole number above 0 such as 8, not {seconds!r}."
 
 
@@ -256,11 +257,11 @@ def test_seconds_that_are_no_whole_number_are_named(seconds: object) -> None:
     ids=repr,
 )
 def test_what_can_be_sent_is_let_through(options: dict[str, Any]) -> None:
-    assert check_request("m", "p", options) is None  # type: ignore[func-returns-value]
+    assert check_create("m", "p", options) is None  # type: ignore[func-returns-value]
 
 
 def test_a_good_name_comes_back_as_it_is() -> None:
-    assert check_name("video_id", " v ", "remedy") == " v "
+    assert check_text("video_id", " v ", "remedy") == " v "
 
 
 # ------------------------------------------------------------------------------------------ base URLs

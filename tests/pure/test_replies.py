@@ -14,18 +14,17 @@ from hypothesis import strategies as st
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
-    Video,
     error_of,
-    failure_of,
     is_media,
     parse_list,
     parse_nothing,
     parse_object,
     parse_video,
     raise_content_error,
-    retry_delay,
+    retry_after_of,
 )
-from airflow_provider_wisdomgate.gateway.retry import is_surely_unmade
+from airflow_provider_wisdomgate.gateway.retry import is_surely_not_created
+from airflow_provider_wisdomgate.gateway.video import Video, failure_of
 
 JSON_TYPE = {"content-type": "application/json"}
 
@@ -615,7 +614,7 @@ UNMADE: list[tuple[errors.WisdomGateError, bool]] = [
 def test_a_create_is_surely_unmade_only_where_it_never_arrived_or_was_refused(
     error: errors.WisdomGateError, expected: bool
 ) -> None:
-    assert is_surely_unmade(error) is expected
+    assert is_surely_not_created(error) is expected
 
 
 # ---------------------------------------------------------------------------------------- retry-after
@@ -651,7 +650,7 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
     ids=repr,
 )
 def test_the_delay_asked_for_is_read_in_every_spelling(headers: dict[str, str], expected: float | None) -> None:
-    assert retry_delay(headers, NOON - 60.0) == expected
+    assert retry_after_of(headers, NOON - 60.0) == expected
 
 
 @pytest.fixture
@@ -666,7 +665,7 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.usefixtures("_in_tokyo")
 @pytest.mark.parametrize("date", [DATE, "Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000"])
 def test_a_date_without_a_zone_is_utc_wherever_the_worker_stands(date: str) -> None:
-    assert retry_delay({"retry-after": date}, NOON - 60.0) == 60.0
+    assert retry_after_of({"retry-after": date}, NOON - 60.0) == 60.0
 
 
 # ----------------------------------------------------------------------------------------- anything

@@ -14,22 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.replies import Video
-from airflow_provider_wisdomgate.gateway.retry import ONCE, Patience, ask_again, is_surely_unmade
+from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy, is_surely_not_created, retry_delay
+from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.polling.decisions import (
-    EVENT_VERSION,
-    MAX_MISSES,
+    MAX_FAILED_POLLS,
     MAX_NOT_FOUND,
-    Again,
-    End,
+    Ended,
+    PollAgain,
     Wait,
-    after_look,
-    event_of,
-    first_look,
-    news,
-    result_of,
-    video_of,
+    after_poll,
+    first_poll,
+    log_line,
 )
+from airflow_provider_wisdomgate.polling.events import EVENT_VERSION, event_of, result_of, video_of
 
 NOW = 1_000_000.0
 MIDDLE = 0.5  # the jitter that changes nothing
@@ -55,15 +52,17 @@ SLOW_DOWN = errors.RateLimitedError("slow down", status=429)
 BAD_KEY = errors.AuthenticationError("bad key", status=401)
 
 
-def plain(step: Again | End) -> Any:
+def plain(step: PollAgain | Ended) -> Any:
     """Make a step comparable: errors compare by what they say."""
-    if isinstance(step, Again):
+    if isinstance(step, PollAgain):
         return ("again", step.wait, round(step.delay, 6))
     return ("end", step.outcome, step.video, step.error.as_dict() if step.error else None)
 
 
-def again(delay: float, wait: Wait = WAIT, *, misses: int = 0, not_found: int = 0, last: Video | None = None) -> Any:
-    return ("again", replace(wait, misses=misses, not_found=not_found, last=last), delay)
+def again(
+    delay: float, wait: Wait = WAIT, *, failed_polls: int = 0, not_found: int = 0, last: Video | None = None
+) -> Any:
+    return ("again", replace(wait, failed_polls=failed_polls, not_found=not_found, last=last), delay)
 
 
 def end(outcome: str, video: Video | None = None, error: errors.WisdomGateError | None = None) -> Any:
@@ -118,29 +117,45 @@ LOOKS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
     "a miss at the deadline": (LATE, FAULT, timed_out("never seen")),
     "429 at the deadline": (LATE, SLOW_DOWN, timed_out("never seen")),
     "just before the deadline": (HURRY, QUEUED, again(3.0, HURRY, last=QUEUED)),
-    "a fault": (WAIT, FAULT, again(3.333333, misses=1)),
-    "a broken connection": (WAIT, BROKEN, again(3.333333, misses=1)),
-    "the second miss in a row": (replace(WAIT, misses=1, last=RUNNING), FAULT, again(6.666667, misses=2, last=RUNNING)),
-    "the third": (replace(WAIT, misses=2), FAULT, again(13.333333, misses=3)),
-    "the fourth": (replace(WAIT, misses=3), FAULT, again(26.666667, misses=4)),
-    "the fifth, capped": (replace(WAIT, misses=4), FAULT, again(40.0, misses=5)),
-    "the last but one": (replace(WAIT, misses=MAX_MISSES - 2), FAULT, again(40.0, misses=MAX_MISSES - 1)),
-    "the last miss": (replace(WAIT, misses=MAX_MISSES - 1, last=RUNNING), FAULT, end("refused", RUNNING, FAULT)),
-    "a good look after misses": (replace(WAIT, misses=9), RUNNING, again(10.0, last=RUNNING)),
-    "429 is no miss": (replace(WAIT, misses=9), SLOW_DOWN, again(10.0, misses=9)),
+    "a fault": (WAIT, FAULT, again(3.333333, failed_polls=1)),
+    "a broken connection": (WAIT, BROKEN, again(3.333333, failed_polls=1)),
+    "the second miss in a row": (
+        replace(WAIT, failed_polls=1, last=RUNNING),
+        FAULT,
+        again(6.666667, failed_polls=2, last=RUNNING),
+    ),
+    "the third": (replace(WAIT, failed_polls=2), FAULT, again(13.333333, failed_polls=3)),
+    "the fourth": (replace(WAIT, failed_polls=3), FAULT, again(26.666667, failed_polls=4)),
+    "the fifth, capped": (replace(WAIT, failed_polls=4), FAULT, again(40.0, failed_polls=5)),
+    "the last but one": (
+        replace(WAIT, failed_polls=MAX_FAILED_POLLS - 2),
+        FAULT,
+        again(40.0, failed_polls=MAX_FAILED_POLLS - 1),
+    ),
+    "the last miss": (
+        replace(WAIT, failed_polls=MAX_FAILED_POLLS - 1, last=RUNNING),
+        FAULT,
+        end("refused", RUNNING, FAULT),
+    ),
+    "a good look after failed_polls": (replace(WAIT, failed_polls=9), RUNNING, again(10.0, last=RUNNING)),
+    "429 is no miss": (replace(WAIT, failed_polls=9), SLOW_DOWN, again(10.0, failed_polls=9)),
     "401": (WAIT, BAD_KEY, end("refused", None, BAD_KEY)),
-    "401 after a good look": (replace(WAIT, misses=0, last=RUNNING), BAD_KEY, end("refused", RUNNING, BAD_KEY)),
-    "404 at first": (WAIT, MISSING, again(3.333333, misses=1, not_found=1)),
-    "404 again": (replace(WAIT, misses=1, not_found=1), MISSING, again(6.666667, misses=2, not_found=2)),
-    "404 after faults": (replace(WAIT, misses=2), MISSING, again(13.333333, misses=3, not_found=1)),
-    "404 for good": (replace(WAIT, misses=2, not_found=MAX_NOT_FOUND - 1), MISSING, end("refused", None, MISSING)),
-    "404, then known": (replace(WAIT, misses=2, not_found=2), QUEUED, again(10.0, last=QUEUED)),
+    "401 after a good look": (replace(WAIT, failed_polls=0, last=RUNNING), BAD_KEY, end("refused", RUNNING, BAD_KEY)),
+    "404 at first": (WAIT, MISSING, again(3.333333, failed_polls=1, not_found=1)),
+    "404 again": (replace(WAIT, failed_polls=1, not_found=1), MISSING, again(6.666667, failed_polls=2, not_found=2)),
+    "404 after faults": (replace(WAIT, failed_polls=2), MISSING, again(13.333333, failed_polls=3, not_found=1)),
+    "404 for good": (
+        replace(WAIT, failed_polls=2, not_found=MAX_NOT_FOUND - 1),
+        MISSING,
+        end("refused", None, MISSING),
+    ),
+    "404, then known": (replace(WAIT, failed_polls=2, not_found=2), QUEUED, again(10.0, last=QUEUED)),
 }
 
 
 @pytest.mark.parametrize(("wait", "seen", "expected"), LOOKS.values(), ids=LOOKS.keys())
 def test_what_follows_a_look(wait: Wait, seen: Video | errors.WisdomGateError, expected: Any) -> None:
-    assert plain(after_look(wait, seen, NOW, MIDDLE)) == expected
+    assert plain(after_poll(wait, seen, NOW, MIDDLE)) == expected
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
@@ -148,19 +163,19 @@ def test_what_follows_a_look(wait: Wait, seen: Video | errors.WisdomGateError, e
 def test_nobody_looks_again_before_the_time_the_gateway_asked_for(
     kind: type[errors.WisdomGateError], jitter: float
 ) -> None:
-    step = after_look(WAIT, kind("m", retry_after=60.0), NOW, jitter)
-    assert isinstance(step, Again)
+    step = after_poll(WAIT, kind("m", retry_after=60.0), NOW, jitter)
+    assert isinstance(step, PollAgain)
     assert 60.0 <= step.delay <= 72.0
 
 
 def test_a_request_to_wait_longer_than_there_is_time_leads_to_a_last_look_at_the_deadline() -> None:
-    step = after_look(WAIT, errors.RateLimitedError("m", retry_after=86_400.0), NOW, 1.0)
+    step = after_poll(WAIT, errors.RateLimitedError("m", retry_after=86_400.0), NOW, 1.0)
     assert plain(step) == again(600.0)
 
 
 @pytest.mark.parametrize(("jitter", "delay"), [(0.0, 9.0), (0.5, 10.0), (1.0, 11.0)])
 def test_chance_moves_a_look_by_a_tenth(jitter: float, delay: float) -> None:
-    assert plain(after_look(WAIT, QUEUED, NOW, jitter)) == again(delay, last=QUEUED)
+    assert plain(after_poll(WAIT, QUEUED, NOW, jitter)) == again(delay, last=QUEUED)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +213,7 @@ def test_the_pause_grows_with_the_age_of_the_job_and_shrinks_towards_its_end(
     since: float, seen: Video, delay: float
 ) -> None:
     wait = replace(WAIT, since=since)
-    assert plain(after_look(wait, seen, NOW, MIDDLE)) == again(delay, wait, last=seen)
+    assert plain(after_poll(wait, seen, NOW, MIDDLE)) == again(delay, wait, last=seen)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +223,7 @@ def test_the_pause_grows_with_the_age_of_the_job_and_shrinks_towards_its_end(
 def test_the_first_look_waits_until_something_can_be_ready_and_never_beyond_the_deadline(
     wait: Wait, delay: float
 ) -> None:
-    assert plain(first_look(wait, NOW, MIDDLE)) == ("again", wait, delay)
+    assert plain(first_poll(wait, NOW, MIDDLE)) == ("again", wait, delay)
 
 
 # ----------------------------------------------------------------------------------------- simulation
@@ -219,15 +234,15 @@ def play(seen: Iterable[Video | errors.WisdomGateError], timeout: float = 600.0,
     now, wait, looks = NOW, replace(WAIT, deadline=NOW + timeout), 0
     script = list(seen)
     while True:
-        step = after_look(wait, script[min(looks, len(script) - 1)], now, jitter)
+        step = after_poll(wait, script[min(looks, len(script) - 1)], now, jitter)
         looks += 1
-        if isinstance(step, End):
+        if isinstance(step, Ended):
             return round(now - NOW, 3), looks, step.outcome
         assert step.delay > 0, "a look without a pause before it"
         now, wait = now + step.delay, step.wait
 
 
-NEARLY = [FAULT] * (MAX_MISSES - 1)
+NEARLY = [FAULT] * (MAX_FAILED_POLLS - 1)
 WAITS: dict[str, tuple[list[Video | errors.WisdomGateError], Any]] = {
     "done at the first look": ([DONE], (0.0, 1, "ready")),
     "done at the third": ([QUEUED, RUNNING, DONE], (20.0, 3, "ready")),
@@ -249,7 +264,7 @@ def test_a_whole_wait_ends_as_it_should(seen: list[Video | errors.WisdomGateErro
 
 
 def test_so_many_misses_in_a_row_end_a_long_wait() -> None:
-    assert play([FAULT], timeout=86_400.0, jitter=MIDDLE) == (250.0, MAX_MISSES, "refused")
+    assert play([FAULT], timeout=86_400.0, jitter=MIDDLE) == (250.0, MAX_FAILED_POLLS, "refused")
 
 
 def test_one_good_look_forgives_all_the_misses_before_it() -> None:
@@ -277,7 +292,7 @@ def test_any_wait_ends_soon_after_its_deadline_at_the_latest(
 
 # ------------------------------------------------------------------------------------------ ask again
 
-PATIENCE = Patience(tries=3, base=1.0, cap=5.0)
+PATIENCE = RetryPolicy(attempts=3, base=1.0, cap=5.0)
 CLASSES = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.WisdomGateError)]
 USUAL_STATUS: dict[str, int] = {
     "AuthenticationError": 401,
@@ -306,13 +321,13 @@ NEVER_ARRIVED = {"UnreachableError", "RateLimitedError"}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("repeatable", [True, False], ids=["a look", "a create"])
+@pytest.mark.parametrize("idempotent", [True, False], ids=["a look", "a create"])
 def test_a_create_is_asked_again_only_if_it_surely_was_unmade(
-    kind: type[errors.WisdomGateError], repeatable: bool
+    kind: type[errors.WisdomGateError], idempotent: bool
 ) -> None:
     error = kind("m", status=USUAL_STATUS.get(kind.__name__))
-    delay = ask_again(error, repeatable=repeatable, attempt=1, patience=PATIENCE, jitter=1.0)
-    assert delay == (1.0 if kind.__name__ in (PASSING if repeatable else NEVER_ARRIVED) else None)
+    delay = retry_delay(error, idempotent=idempotent, attempt=1, policy=PATIENCE, jitter=1.0)
+    assert delay == (1.0 if kind.__name__ in (PASSING if idempotent else NEVER_ARRIVED) else None)
 
 
 @settings(deadline=None)
@@ -327,8 +342,8 @@ def test_whatever_may_have_made_a_video_is_not_sent_twice(
     kind: type[errors.WisdomGateError], status: int | None, code: str | None, attempt: int, retry_after: float | None
 ) -> None:
     error = kind("m", status=status, code=code, retry_after=retry_after)
-    delay = ask_again(error, repeatable=False, attempt=attempt, patience=PATIENCE, jitter=0.5)
-    assert delay is None or is_surely_unmade(error)
+    delay = retry_delay(error, idempotent=False, attempt=attempt, policy=PATIENCE, jitter=0.5)
+    assert delay is None or is_surely_not_created(error)
 
 
 @pytest.mark.parametrize(
@@ -348,24 +363,24 @@ def test_whatever_may_have_made_a_video_is_not_sent_twice(
     ids=lambda value: f"{type(value).__name__}-{value.status}-{value.code}" if isinstance(value, Exception) else None,
 )
 def test_a_create_that_may_have_arrived_is_not_sent_twice(error: errors.WisdomGateError, delay: float | None) -> None:
-    assert ask_again(error, repeatable=False, attempt=1, patience=PATIENCE, jitter=1.0) == delay
+    assert retry_delay(error, idempotent=False, attempt=1, policy=PATIENCE, jitter=1.0) == delay
 
 
 @pytest.mark.parametrize(
-    ("attempt", "patience", "jitter", "delay"),
+    ("attempt", "retry_policy", "jitter", "delay"),
     [
         (1, PATIENCE, 1.0, 1.0),
         (1, PATIENCE, 0.0, 0.5),
         (2, PATIENCE, 1.0, 2.0),
         (3, PATIENCE, 1.0, None),
-        (4, Patience(tries=9, base=1.0, cap=5.0), 1.0, 5.0),
+        (4, RetryPolicy(attempts=9, base=1.0, cap=5.0), 1.0, 5.0),
         (1, ONCE, 1.0, None),
     ],
 )
 def test_the_pause_doubles_up_to_a_cap_and_the_tries_are_bounded(
-    attempt: int, patience: Patience, jitter: float, delay: float | None
+    attempt: int, retry_policy: RetryPolicy, jitter: float, delay: float | None
 ) -> None:
-    assert ask_again(FAULT, repeatable=True, attempt=attempt, patience=patience, jitter=jitter) == delay
+    assert retry_delay(FAULT, idempotent=True, attempt=attempt, policy=retry_policy, jitter=jitter) == delay
 
 
 @pytest.mark.parametrize(("asked", "delay"), [(0.0, 0.5), (4.0, 4.0), (5.0, 5.0), (5.1, None)])
@@ -373,7 +388,7 @@ def test_the_pause_the_gateway_asks_for_is_kept_and_one_that_is_too_long_ends_th
     asked: float, delay: float | None
 ) -> None:
     error = errors.RateLimitedError("m", status=429, retry_after=asked)
-    assert ask_again(error, repeatable=True, attempt=1, patience=PATIENCE, jitter=0.0) == delay
+    assert retry_delay(error, idempotent=True, attempt=1, policy=PATIENCE, jitter=0.0) == delay
 
 
 # ------------------------------------------------------------------------------------------- the event
@@ -382,7 +397,7 @@ BASE_EVENT = {"version": EVENT_VERSION, "video_id": "v", "outcome": "ready", "vi
 
 
 def test_an_event_is_plain_json_and_all_there_is() -> None:
-    event = event_of("v", End("refused", RUNNING, FAULT))
+    event = event_of("v", Ended("refused", RUNNING, FAULT))
     assert json.loads(json.dumps(event, allow_nan=False)) == event
     assert event == {
         "version": 1,
@@ -395,7 +410,7 @@ def test_an_event_is_plain_json_and_all_there_is() -> None:
 
 def test_an_event_never_holds_the_prompt() -> None:
     video = Video("v", "completed", prompt="a secret cat")
-    assert "secret" not in json.dumps(event_of("v", End("ready", video)))
+    assert "secret" not in json.dumps(event_of("v", Ended("ready", video)))
 
 
 ENDS: dict[str, tuple[Video | errors.WisdomGateError, Wait]] = {
@@ -422,8 +437,8 @@ def outcome(take: Any) -> Any:
 def test_an_end_says_the_same_on_both_sides_of_the_database(
     seen: Video | errors.WisdomGateError, wait: Wait, may_recreate: bool
 ) -> None:
-    step = after_look(wait, seen, NOW, MIDDLE)
-    assert isinstance(step, End)
+    step = after_poll(wait, seen, NOW, MIDDLE)
+    assert isinstance(step, Ended)
     event = json.loads(json.dumps(event_of("v", step)))
     here = outcome(lambda: result_of(step, may_recreate=may_recreate))
     assert outcome(lambda: video_of(event, may_recreate=may_recreate)) == here
@@ -434,7 +449,7 @@ def test_an_end_says_the_same_on_both_sides_of_the_database(
 
 
 def test_a_failed_video_is_final_for_who_cannot_make_another() -> None:
-    event = event_of("v", End("failed", FAILED))
+    event = event_of("v", Ended("failed", FAILED))
     with pytest.raises(errors.VideoFailedForGoodError):
         video_of(event, may_recreate=False)
 
@@ -547,29 +562,29 @@ ODD = replace(WAIT, last=STRANGE)
     ],
 )
 def test_only_a_change_is_news(wait: Wait, seen: Video | errors.WisdomGateError, expected: Any) -> None:
-    assert news(wait, seen, NOW) == expected
+    assert log_line(wait, seen, NOW) == expected
 
 
 def test_a_whole_wait_logs_once_per_change() -> None:
     seen = [QUEUED, QUEUED, RUNNING, RUNNING, RUNNING, STRANGE, STRANGE, DONE]
     wait, lines = WAIT, []
     for number, look in enumerate(seen):
-        lines.append(news(wait, look, NOW + number))
-        step = after_look(wait, look, NOW + number, MIDDLE)
-        wait = step.wait if isinstance(step, Again) else wait
+        lines.append(log_line(wait, look, NOW + number))
+        step = after_poll(wait, look, NOW + number, MIDDLE)
+        wait = step.wait if isinstance(step, PollAgain) else wait
     assert [number for number, line in enumerate(lines) if line] == [0, 2, 5, 7]
 
 
 def test_the_log_never_shows_the_prompt() -> None:
     for word in ("queued", "uploading", "completed", "failed"):
-        assert "secret" not in str(news(WAIT, Video("v", word, prompt="a secret cat"), NOW))
+        assert "secret" not in str(log_line(WAIT, Video("v", word, prompt="a secret cat"), NOW))
 
 
 def test_every_miss_is_a_warning_with_its_reason() -> None:
     for error in (FAULT, BROKEN, MISSING, SLOW_DOWN):
-        level, line = news(QUIET, error, NOW) or (0, "")
+        level, line = log_line(QUIET, error, NOW) or (0, "")
         assert (level, line.endswith(str(error))) == (logging.WARNING, True)
 
 
 def test_a_miss_that_ends_the_wait_is_not_announced_as_going_on() -> None:
-    assert "goes on" not in str(news(WAIT, BAD_KEY, NOW))
+    assert "goes on" not in str(log_line(WAIT, BAD_KEY, NOW))

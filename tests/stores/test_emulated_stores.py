@@ -29,8 +29,8 @@ import pytest
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Target
-from airflow_provider_wisdomgate.clips.ledger import Manifest
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
@@ -212,16 +212,16 @@ def listed(place: Place) -> list[str]:
 
 
 def test_nothing_there_reads_none(place: Place) -> None:
-    target = Target(place.uri("a/cat.mp4"))
+    target = Destination(place.uri("a/cat.mp4"))
     assert target.read() is None
     assert target.clip_size() is None
 
 
 def test_a_claim_is_written_read_taken_over_and_released(place: Place) -> None:
-    target = Target(place.uri("a/cat.mp4"))
+    target = Destination(place.uri("a/cat.mp4"))
     first, second = claim(place, 1), claim(place, 2)
     assert target.claim(first, None)
-    assert Target(target.uri).read() == first
+    assert Destination(target.uri).read() == first
     assert place.names() == ["a/cat.mp4.json"]
     assert target.claim(second, first)
     assert not target.claim(claim(place, 3), first)
@@ -234,7 +234,7 @@ def test_a_claim_is_written_read_taken_over_and_released(place: Place) -> None:
 
 
 def test_azure_gives_a_claim_once(azure: AzurePlace) -> None:
-    target = Target(azure.uri("a/cat.mp4"))
+    target = Destination(azure.uri("a/cat.mp4"))
     assert target.claim(claim(azure, 1), None)
     assert not target.claim(claim(azure, 2), None)
     found = target.read()
@@ -248,7 +248,7 @@ def test_azure_gives_a_claim_to_one_of_eight_at_once(azure: AzurePlace, takes_ov
     old = replace(claim(azure, 99), phase="failed") if takes_over else None
 
     def try_to(number: int) -> bool:
-        target, mine = Target(azure.uri("a/cat.mp4")), claim(azure, number)
+        target, mine = Destination(azure.uri("a/cat.mp4")), claim(azure, number)
         barrier.wait()
         return target.claim(mine, old)
 
@@ -256,16 +256,16 @@ def test_azure_gives_a_claim_to_one_of_eight_at_once(azure: AzurePlace, takes_ov
         for _ in range(5):
             azure.clear()
             if old:
-                Target(azure.uri("a/cat.mp4")).write(old)
+                Destination(azure.uri("a/cat.mp4")).write(old)
             won = [number for number, it in enumerate(pool.map(try_to, range(8))) if it]
-            found = Target(azure.uri("a/cat.mp4")).read()
+            found = Destination(azure.uri("a/cat.mp4")).read()
             assert found is not None
             assert [found.claim_id] == [f"claim-{number}" for number in won]
 
 
 def test_gcs_is_asked_for_a_claim_only_where_nothing_is(gcs: GCSPlace) -> None:
     """The emulator grants it regardless: that GCS refuses, and gcsfs raises FileExistsError then, is not proven."""
-    target = Target(gcs.uri("a/cat.mp4"))
+    target = Destination(gcs.uri("a/cat.mp4"))
 
     def uploads() -> list[str]:
         return [line for line in gcs.log.read_text().splitlines() if line.startswith('"POST /upload/')]
@@ -279,7 +279,7 @@ def test_gcs_is_asked_for_a_claim_only_where_nothing_is(gcs: GCSPlace) -> None:
 
 
 def test_what_another_client_wrote_is_seen_at_once(place: Place) -> None:
-    target = Target(place.uri("a/cat.mp4"))
+    target = Destination(place.uri("a/cat.mp4"))
     manifest = target.write(claim(place))
     for size in (10, 100_000, 3):
         place.write("a/cat.mp4", bytes(size))
@@ -309,8 +309,8 @@ def test_a_clip_lands_whole(
     assert place.read("a/cat.mp4") == wanted
     assert place.content_type_of("a/cat.mp4") == "video/mp4"
     assert (stored.size, stored.sha256) == (len(wanted), sha256(wanted))
-    assert Target(place.uri("a/cat.mp4")).read() == stored
-    assert Target(place.uri("a/cat.mp4")).clip_size() == stored.size
+    assert Destination(place.uri("a/cat.mp4")).read() == stored
+    assert Destination(place.uri("a/cat.mp4")).clip_size() == stored.size
     assert hook.download_video(video_id, place.uri("a/cat.mp4")) == stored  # nothing to do
 
 
@@ -370,13 +370,13 @@ def test_nothing_is_published_when_publishing_stops(place: Place, size: int, rea
 
 
 def test_a_bucket_that_is_not_there_is_found_by_the_claim(place: Place) -> None:
-    target = Target(place.uri("a/cat.mp4").replace(f"@{BUCKET}/", "@nowhere/"))
+    target = Destination(place.uri("a/cat.mp4").replace(f"@{BUCKET}/", "@nowhere/"))
     with pytest.raises(errors.StorageError):
         target.claim(claim(place), None)
 
 
 def test_names_with_blanks_and_letters_of_any_kind(place: Place) -> None:
-    target = Target(place.uri("a/Kätzchen 猫 100%.mp4"))
+    target = Destination(place.uri("a/Kätzchen 猫 100%.mp4"))
     mine = claim(place)
     assert target.claim(mine, None)
     assert place.names() == ["a/Kätzchen 猫 100%.mp4.json"]

@@ -1,0 +1,112 @@
+"""Downloads content into a partial file until all of it is there. Publishes nothing: whole first, then published.
+
+The bytes go to a hidden file beside a local destination, to a nameless temporary file before an object store; they are
+hashed and walked as they pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES, BoxWalk
+from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, retry_delay
+
+DOWNLOAD_RETRIES = RetryPolicy(attempts=6, base=1.0, cap=60.0)
+MAX_OPENS = 30
+MAX_BYTES = 20 * 1024**3
+
+
+@dataclass
+class PartialClip:
+    """The partial file of a clip: what has arrived so far, hashed and walked."""
+
+    file: IO[bytes]
+    max_bytes: int
+    check: Callable[[], None]
+    validator: str | None = None
+    total: int | None = None
+
+    def __post_init__(self) -> None:
+        self.start_over()
+
+    @property
+    def size(self) -> int:
+        return self._walk.size
+
+    def start_over(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self._hash, self._walk = hashlib.sha256(), BoxWalk()
+
+    def receive(self, content: Any) -> None:
+        """Append what one answer brings, from its own offset."""
+        if content.offset != self.size or (content.offset and content.total not in (None, self.total)):
+            self.start_over()
+        if content.offset != self.size:
+            raise errors.ContentError("The gateway went on with another file than it began with.")
+        self.validator, self.total = content.validator, content.total
+        for chunk in content.chunks():
+            self.check()
+            self._walk.feed(chunk)
+            if self.size > self.max_bytes:
+                raise errors.StorageError(
+                    f"The content is larger than max_bytes ({self.max_bytes} bytes).", next_step="Raise max_bytes."
+                )
+            self._hash.update(chunk)
+            self.file.write(chunk)
+
+    def finish(self) -> dict[str, Any]:
+        """Say what arrived.
+
+        :raises ContentError: it is not whole.
+        """
+        clip = self._walk.finish()
+        if self.total not in (None, self.size):
+            raise errors.ContentError(f"The content has {self.size} bytes where {self.total} were announced.")
+        return {
+            "size": self.size,
+            "sha256": self._hash.hexdigest(),
+            "content_type": CONTENT_TYPES[clip.container],
+            "duration": clip.duration,
+            "width": clip.width,
+            "height": clip.height,
+        }
+
+
+def fetch(
+    partial: PartialClip, open_content: Callable[[int, str | None], AbstractContextManager[Any]], policy: RetryPolicy
+) -> dict[str, Any]:
+    """Open the content until all of it is here, going on where it broke. Getting further forgives earlier failures."""
+    failures = furthest = 0
+    for _ in range(MAX_OPENS):
+        had = partial.size
+        try:
+            with open_content(had, partial.validator) as content:
+                partial.receive(content)
+            return partial.finish()
+        except errors.WisdomGateError as error:
+            failures = 1 if partial.size > furthest else failures + 1
+            furthest = max(furthest, partial.size)
+            if partial.size == partial.total or (partial.size == had and isinstance(error, errors.ContentError)):
+                partial.start_over()  # going on brings nothing: what is here may be what is wrong
+            last = error
+            delay = retry_delay(error, idempotent=True, attempt=failures, policy=policy, jitter=random.random())
+        if delay is None:
+            break
+        interruptible_sleep(delay, partial.check)
+    raise last
+
+
+def interruptible_sleep(seconds: float, check: Callable[[], None]) -> None:
+    """Sleep, asking ``check`` five times a second whether to stop."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, 0.2))

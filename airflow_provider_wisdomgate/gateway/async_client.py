@@ -1,0 +1,144 @@
+"""Sends calls with aiohttp, on an event loop. The rules are those of client.py."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.exchange import (
+    MAX_REDIRECTS,
+    MAX_REPLY,
+    after_error,
+    encode_body,
+    headers_of,
+    parse_answer,
+)
+from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
+from airflow_provider_wisdomgate.gateway.routes import Call, T
+from airflow_provider_wisdomgate.gateway.settings import Settings
+from airflow_provider_wisdomgate.gateway.transport import (
+    CONNECT_TIMEOUT,
+    LOGIN,
+    proxy_of,
+    root_cause,
+    tls_context,
+)
+from airflow_provider_wisdomgate.gateway.urls import next_hop
+
+
+class AsyncClient:
+    """Sends calls on an aiohttp session of its own, which belongs to the event loop it is opened in."""
+
+    def __init__(self, settings: Settings, retry_policy: RetryPolicy | None = None) -> None:
+        self.settings = settings
+        self.retry_policy = retry_policy or RetryPolicy()
+        self._session: aiohttp.ClientSession | None = None
+        # Made once: building these anew cost more than the rest of a poll together.
+        self._common = {same: headers_of(settings, same_origin=same) for same in (True, False)}
+        self._timeout = _timeout(settings.timeout)
+        self._proxies: dict[str, str | None] = {}
+
+    async def __aenter__(self) -> AsyncClient:
+        tls: ssl.SSLContext | None = None
+        if self.settings.base_url.startswith("https:"):
+            # Reading the CA bundle takes tens of milliseconds: not on the loop.
+            tls = await asyncio.to_thread(tls_context, self.settings)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Content-Type",),
+        )
+        # aiohttp sends a GET again by itself when the connection breaks, and has no public switch for that.
+        self._session._retry_connection = False
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session:
+            await self._session.close()
+            self._session = None
+
+    async def send(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+        """Send a call; see :meth:`Client.send`."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._send_once(call)
+            except errors.WisdomGateError as error:
+                await asyncio.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy))
+
+    async def _send_once(self, call: Call[T]) -> T:
+        url, same_origin = f"{self.settings.base_url}{call.path}", True
+        data, content_type = encode_body(call)
+        for _ in range(MAX_REDIRECTS):
+            headers: Mapping[str, str] = self._common[same_origin]
+            if content_type:
+                headers = {**headers, **content_type}
+            status, got, body = await self._exchange(call, url, headers, data)
+            location = got.get("location")
+            if call.method != "GET" or not 300 <= status < 400 or not location:
+                return parse_answer(call, self.settings, status, got, body)
+            url, still = next_hop(url, location)
+            same_origin = same_origin and still
+        raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
+
+    async def _exchange(
+        self, call: Call[Any], url: str, headers: Mapping[str, str], data: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            raise RuntimeError("AsyncClient is used outside its `async with`.")
+        timeout = _timeout(call.timeout) if call.timeout else self._timeout
+        target = URL(url, encoded=True)
+        try:
+            async with self._session.request(
+                call.method,
+                target,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                proxy=self._proxy_of(target),
+                allow_redirects=False,
+            ) as response:
+                return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+            raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            cause = None if LOGIN.search(str(error)) else error
+            raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from cause
+
+    def _proxy_of(self, url: URL) -> str | None:
+        """Choose the proxy once per host.
+
+        Not aiohttp's trust_env: that reads ~/.netrc, too, and raises where it names our host.
+        """
+        origin = f"{url.scheme}://{url.raw_authority}"
+        if origin not in self._proxies:
+            proxy = proxy_of(self.settings, origin)
+            if proxy and proxy.startswith("socks"):
+                raise errors.ConfigurationError(
+                    "A deferred wait cannot use a SOCKS proxy: aiohttp speaks HTTP to it.",
+                    next_step="Use an HTTP proxy, or deferrable=False.",
+                )
+            self._proxies[origin] = proxy
+        return self._proxies[origin]
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT, seconds), sock_read=seconds)
+
+
+async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or MAX_REPLY + 1) <= MAX_REPLY:
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_REPLY:
+            break
+    return bytes(body)

@@ -1,0 +1,64 @@
+"""What drifts between gateways, as tables: status words, error words, status codes. A new word is a new line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from airflow_provider_wisdomgate import exceptions as errors
+
+DONE_WORDS = frozenset({"completed", "complete", "succeeded", "success", "finished"})
+
+FAILED_WORDS = frozenset(
+    {"failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted"}
+)
+
+WAITING_WORDS = frozenset(
+    {"queued", "processing", "in_progress", "unknown", "submitted", "pending", "preparing", "running"}
+    | {"generating", "postprocessing", "not_start", "not_started"}
+)
+
+# Words that decide whatever the status code says. Both `code` and `type` of an error are looked up.
+ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
+    "moderation_blocked": errors.ModerationError,
+    "content_policy_violation": errors.ModerationError,
+    "content_filter": errors.ModerationError,
+    "sensitive_words_detected": errors.ModerationError,
+    "video_not_ready": errors.VideoNotReadyError,
+    "video_processing": errors.VideoNotReadyError,
+    "video_expired": errors.VideoExpiredError,
+    "expired": errors.VideoExpiredError,
+    "model_not_found": errors.ModelNotFoundError,
+    "insufficient_quota": errors.PermissionDeniedError,
+    "insufficient_user_quota": errors.PermissionDeniedError,
+    "invalid_api_key": errors.AuthenticationError,
+}
+
+STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    402: errors.PermissionDeniedError,
+    403: errors.PermissionDeniedError,
+    404: errors.VideoNotFoundError,
+    405: errors.BadRequestError,
+    408: errors.GatewayFaultError,
+    409: errors.VideoNotReadyError,
+    410: errors.VideoExpiredError,
+    413: errors.BadRequestError,
+    422: errors.BadRequestError,
+    425: errors.VideoNotReadyError,
+    429: errors.RateLimitedError,
+}
+
+# What a failed video's code says about the request itself: the same request fails again.
+BAD_INPUT_WORDS = frozenset(
+    {"invalid_request_error", "invalid_request", "invalid_prompt", "invalid_image", "bad_input"}
+)
+
+# A 503 with one of these says that the gateway found nobody to send a create to: it surely did not arrive.
+NOT_FORWARDED_WORDS = frozenset({"get_channel_failed", "no_available_channel", "channel:no_available_key"})
+
+# Redirects that ask for the same request elsewhere, so it was not carried out; a 302 or 303 may follow upon one.
+NOT_DONE_STATUSES = frozenset({301, 307, 308})
+
+# new-api's content route wraps the upstream's status in a 502; that number decides.
+UPSTREAM_STATUS = "Upstream service returned status "

@@ -1,0 +1,80 @@
+"""What both clients do alike with one exchange: headers and body of the request, redaction and parsing of the answer.
+
+Opens no socket. The key is in the headers for the Base URL's own origin only, and is redacted in every answer before
+anything reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from urllib3.filepost import encode_multipart_formdata
+
+from airflow_provider_wisdomgate import __version__
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.replies import Reply
+from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, is_surely_not_created, retry_delay
+from airflow_provider_wisdomgate.gateway.routes import Call, Part
+from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
+
+T = TypeVar("T")
+
+MAX_REDIRECTS = 5
+MAX_REPLY = 8 * 1024 * 1024
+
+
+def headers_of(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
+    """Return the headers of every request; another origin gets neither the key nor the connection's own."""
+    common = {"User-Agent": f"airflow-provider-wisdomgate/{__version__}", "Accept-Encoding": "identity"}
+    if not same_origin:
+        return common
+    return {**common, **settings.headers, "Authorization": Secret(f"Bearer {settings.api_key}")}
+
+
+def origin_of(url: str) -> str:
+    """Return ``scheme://host:port``."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
+    """Encode a call's body once for both clients, and say its content type."""
+    if call.json is not None:
+        return json.dumps(call.json).encode(), {"Content-Type": "application/json"}
+    if call.form is None:
+        return None, {}
+    fields = {
+        name: (value.name, value.content, value.content_type) if isinstance(value, Part) else value
+        for name, value in call.form.items()
+    }
+    body, content_type = encode_multipart_formdata(fields)
+    return body, {"Content-Type": content_type}
+
+
+def parse_answer(call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes) -> T:
+    """Return what the call's parser makes of an answer; the key in its headers is redacted."""
+    names = {name.lower(): settings.redact(value) for name, value in headers.items()}
+    return call.parse(Reply(status, names, body, time.time(), call.video_id))
+
+
+def lost_create_error(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
+    """Make the error of a call that costs and may have arrived without an answer."""
+    return errors.LostCreateError(
+        f"A {call.method} {call.path} may have arrived, its answer did not: {error.message}",
+        **{name: value for name, value in error.facts.items() if name in ("status", "code", "request_id")},
+    )
+
+
+def after_error(call: Call[Any], error: errors.WisdomGateError, attempt: int, policy: RetryPolicy) -> float:
+    """Say how long to sleep before the next attempt, or raise."""
+    delay = retry_delay(error, idempotent=call.idempotent, attempt=attempt, policy=policy, jitter=random.random())
+    if delay is not None:
+        return delay
+    if call.idempotent or is_surely_not_created(error):
+        raise error
+    raise lost_create_error(call, error) from error

@@ -1,0 +1,51 @@
+"""Reads single values of JSON that came from outside. Never raises, whatever they are."""
+
+from __future__ import annotations
+
+import json
+from math import isfinite
+from typing import Any
+
+# json.loads would make one for every call that gives it an option.
+_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+def loads(data: bytes | str) -> Any:
+    """Return data as JSON, None where it is none."""
+    try:
+        return _DECODER.decode(data if isinstance(data, str) else data.decode(json.detect_encoding(data)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """Return a text or a number as text, None for all else and for nothing."""
+    if type(value) is str and value.isascii():
+        return value or None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return writable(str(value)) or None
+
+
+def writable(text: str) -> str:
+    """Replace what no file and no log can hold: JSON may have half a character."""
+    return text.encode(errors="replace").decode()
+
+
+def shortened(value: Any) -> str:
+    """Return a value as text of at most 500 characters."""
+    text = writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return text if len(text) <= 500 else f"{text[:500]}..."
+
+
+def number_of(value: Any) -> float | None:
+    """Return a finite number, also one that came as text; None for all else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

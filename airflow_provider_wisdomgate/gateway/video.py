@@ -1,0 +1,89 @@
+"""The gateway's video object, and the error of one that failed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.dialects import (
+    BAD_INPUT_WORDS,
+    DONE_WORDS,
+    ERROR_WORDS,
+    FAILED_WORDS,
+    WAITING_WORDS,
+)
+from airflow_provider_wisdomgate.gateway.values import number_of, text_of
+
+TIMES = ("created_at", "completed_at", "expires_at")
+
+
+@dataclass(frozen=True)
+class Video:
+    """The gateway's video object. ``status`` is its word as it came; times are epoch seconds."""
+
+    id: str
+    status: str | None = None
+    model: str | None = None
+    progress: float | None = None
+    created_at: float | None = None
+    completed_at: float | None = None
+    expires_at: float | None = None
+    seconds: str | None = None
+    size: str | None = None
+    remixed_from_video_id: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    prompt: str | None = field(default=None, repr=False)
+    request_id: str | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return (self.status or "").lower() in DONE_WORDS
+
+    @property
+    def is_failed(self) -> bool:
+        return (self.status or "").lower() in FAILED_WORDS
+
+    @property
+    def is_known_word(self) -> bool:
+        return self.is_done or self.is_failed or (self.status or "").lower() in WAITING_WORDS
+
+    def is_expired(self, now: float) -> bool:
+        return (self.status or "").lower() == "expired" or (self.expires_at is not None and now >= self.expires_at)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON types. The prompt is left out: this is what goes into XCom and trigger events."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompt"}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Video | None:
+        """Make the video again that :meth:`as_dict` described, None where that is none."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("id"), str) or not values["id"]:
+            return None
+        numbers = {name: number_of(values.get(name)) for name in ("progress", *TIMES)}
+        texts = {f.name: text_of(values.get(f.name)) for f in fields(cls) if f.name not in numbers}
+        return cls(**texts, **numbers)  # type: ignore[arg-type]
+
+
+def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
+    """Make the typed error of a failed video.
+
+    :param may_recreate: whether who waits can make another one, so that a task retry may help.
+    """
+    word = (video.error_code or "").lower()
+    error = ERROR_WORDS.get(word, errors.VideoFailedError)
+    if (video.status or "").lower() == "expired":
+        error = errors.VideoExpiredError
+    if not issubclass(error, errors.ModerationError | errors.VideoExpiredError):
+        final = not may_recreate or word in BAD_INPUT_WORDS
+        error = errors.VideoFailedForGoodError if final else errors.VideoFailedError
+    reason = video.error_message or "no reason given"
+    return error(
+        f"The gateway reports the video as {video.status}: {reason}",
+        code=video.error_code,
+        video_id=video.id,
+        request_id=video.request_id,
+        expires_at=video.expires_at,
+    )

@@ -1,0 +1,153 @@
+"""What our operators share: the connection, being killed, the arguments of a create, the default destination."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_wisdomgate import DEFAULT_CONN_ID
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.routes import Call
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wisdomgate.clips.lifecycle import StoredVideo
+    from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class WisdomGateBaseOperator(BaseOperator):
+    """What the three operators share: the connection, and an ear for being killed."""
+
+    delete_on_kill = False
+
+    def __init__(self, *, wisdomgate_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wisdomgate_conn_id = wisdomgate_conn_id
+        self._killed = False
+        self._video_id: str | None = None  # for words on being killed only: a resumed task is a new object
+        self._stored: StoredVideo | None = None
+
+    @cached_property
+    def hook(self) -> WisdomGateHook:
+        """The hook of this operator's connection."""
+        # Imported when a task runs: parsing a DAG file loads no HTTP library.
+        from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+        return WisdomGateHook(self.wisdomgate_conn_id)
+
+    def on_kill(self) -> None:
+        """Stop what is under way at the next chance; a video that was asked for goes on at the gateway."""
+        self._killed = True
+        self.hook.interrupt()
+        if self._video_id and not self.delete_on_kill:
+            self.log.info("Video %s goes on at the gateway; a re-run of this task picks it up", self._video_id)
+
+    def _check(self) -> None:
+        if self._killed:
+            raise errors.StoppedError("The task was asked to stop.")
+
+    def _finish(self, context: Context, stored: StoredVideo) -> dict[str, Any]:
+        self._stored = stored
+        announce(context, self.outlets, self.hook, stored)
+        self.log.info("Video %s is stored at %s (%s bytes)", stored.video_id, stored.uri, stored.size)
+        return stored.as_dict()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the stored clip as OpenLineage's output dataset."""
+        return openlineage_facets(self._stored)
+
+
+class CreateArguments(WisdomGateBaseOperator):
+    """The arguments of a create, and its call."""
+
+    template_fields: Sequence[str] = (
+        "model",
+        "prompt",
+        "seconds",
+        "size",
+        "input_reference",
+        "fields",
+        "wisdomgate_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        prompt: str,
+        seconds: int | str | None = None,
+        size: str | None = None,
+        input_reference: Any = None,
+        fields: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.prompt = prompt
+        self.seconds = seconds
+        self.size = size
+        self.input_reference = input_reference
+        self.fields = fields
+
+    def _call(self) -> Call[Video]:
+        return self.hook.create_call(self.model, self.prompt, self._options())
+
+    def _options(self) -> dict[str, Any]:
+        if not isinstance(fields := self.fields or {}, Mapping):
+            raise errors.ConfigurationError(f"fields must be a dict, not {fields!r}.")
+        own = {"seconds": self.seconds, "size": self.size, "input_reference": self.input_reference}
+        own = {name: value for name, value in own.items() if value is not None}
+        if clash := own.keys() & fields.keys():
+            raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
+        return {**fields, **own}
+
+
+def destination_of(destination: str | None, context: Context) -> str:
+    """Return the given destination, or the one that a task instance has by default.
+
+    Never ``ds``, which manual and asset-triggered runs lack; never ``try_number``, so that a retry finds what the
+    first try made.
+    """
+    if destination is not None:
+        return destination
+    ti = context["ti"]
+    index = getattr(ti, "map_index", -1)
+    name = ti.task_id if index is None or index < 0 else f"{ti.task_id}-{index}"
+    return "/".join(_safe(part) for part in (ti.dag_id, ti.run_id, name)) + ".mp4"
+
+
+def _safe(part: str) -> str:
+    safe = UNSAFE.sub("_", part)
+    return safe if safe.strip(".") else "_" * len(safe)
+
+
+def made_by(context: Context, retries: int | None) -> dict[str, Any]:
+    """Name the task instance that acts. ``round`` changes with a clear, and stays over automatic retries."""
+    ti = context.get("ti")
+    if ti is None:
+        return {}
+    tries = getattr(ti, "max_tries", None)
+    names = ("dag_id", "run_id", "task_id", "map_index")
+    return {
+        **{name: getattr(ti, name, None) for name in names},
+        "round": tries - (retries or 0) if isinstance(tries, int) else None,
+    }
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if value not in choices:
+        raise errors.ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")

@@ -1,0 +1,32 @@
+"""Asks for a video and returns its id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_wisdomgate.operators.base import CreateArguments
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class WisdomGateCreateVideoOperator(CreateArguments):
+    """Asks for a video and returns its id. Costs money, so nothing is ever sent twice that may have arrived.
+
+    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not.
+
+    :param model: a model that the gateway serves. (templated)
+    :param prompt: the text that describes the video. (templated)
+    :param seconds: length of the clip, a whole number. (templated)
+    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
+    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
+    :param fields: whatever else the model takes, passed through. (templated)
+    """
+
+    ui_color = "#f7e3d9"
+
+    def execute(self, context: Context) -> str:
+        """Return the video's id."""
+        video = self.hook.client.send(self._call())
+        self.log.info("Video %s is %s", video.id, video.status)
+        return video.id

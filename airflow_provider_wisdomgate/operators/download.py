@@ -1,0 +1,63 @@
+"""Stores a finished video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_wisdomgate.clips.destination import resolve_destination
+from airflow_provider_wisdomgate.clips.download import MAX_BYTES
+from airflow_provider_wisdomgate.clips.ledger import IfExists
+from airflow_provider_wisdomgate.gateway.routes import check_text
+from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
+from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, check_choice, destination_of, made_by
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
+    """Streams a finished video's content to storage, whole or not at all; returns the manifest as a plain dict.
+
+    :param video_id: the video. (templated)
+    :param destination: URI or path; relative ones go below the storage path. Left out:
+        ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
+    :param if_exists: ``skip`` succeeds without a request when this very video is there, ``replace`` fetches it
+        anew, ``fail`` fails. (templated)
+    :param max_bytes: give up on content larger than this.
+    """
+
+    template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")
+    ui_color = "#ddf0dc"
+    operator_extra_links = (WisdomGateVideoLink(),)
+
+    def __init__(
+        self,
+        *,
+        video_id: str,
+        destination: str | None = None,
+        if_exists: IfExists = "skip",
+        max_bytes: int = MAX_BYTES,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.video_id = video_id
+        self.destination = destination
+        self.if_exists = if_exists
+        self.max_bytes = max_bytes
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the manifest."""
+        check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
+        check_text("video_id", self.video_id, "Give the id that a create returned.")
+        destination = resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
+        tell_destination(context, destination)
+        stored = self.hook.download_video(
+            self.video_id,
+            destination,
+            if_exists=self.if_exists,
+            max_bytes=self.max_bytes,
+            made_by=made_by(context, self.retries),
+            check=self._check,
+        )
+        return self._finish(context, stored)
