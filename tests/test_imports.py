@@ -167,7 +167,8 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOpe
 before = set(sys.modules)
 importlib.import_module(sys.argv[1])
 heavy = tuple(sys.argv[2:])
-print(sorted(name for name in set(sys.modules) - before if name in heavy or name.startswith(tuple(f"{h}." for h in heavy))))
+gained = set(sys.modules) - before
+print(sorted(name for name in gained if any(f"{name}.".startswith(f"{each}.") for each in heavy)))
 """
 
 
