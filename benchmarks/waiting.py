@@ -354,7 +354,7 @@ def rate_limit(url: str, count: int, render_seconds: float) -> Facts:
     begin = time.perf_counter()
     ended = asyncio.run(wait_for_all())
     counts = control("counts")
-    return {"seconds": max(ended) - begin, "looks": counts["looks"], "refused": counts["refused_429"]}
+    return {"seconds": max(ended) - begin, "looks": counts["polls"], "refused": counts["refused_429"]}
 
 
 # ------------------------------------------------------------------------------------------ running

@@ -40,7 +40,7 @@ def backfill(airflow: Deployment, sandbox: Sandbox, number: int) -> dict[str, in
         airflow.start(name)
     wait_until("the backfill's end", lambda: is_over(airflow, number), 300, pause=2)
     counts = sandbox.counts()
-    return {name: counts[name] for name in ("create_requests", "creates", "looks", "downloads")}
+    return {name: counts[name] for name in ("create_requests", "creates", "polls", "downloads")}
 
 
 def main() -> int:

@@ -246,7 +246,7 @@ class Experiment:
             "clips whole, sha256 as in the manifest": sum(whole),
             "creates": counts["creates"],
             "create requests": counts["create_requests"],
-            "looks": counts["looks"],
+            "polls": counts["polls"],
             "downloads": counts["downloads"],
             "requests answered 429 or 5xx, or cut off": counts["burst_replies"] + counts["refused_down"],
             # The second backfill's tries are none of the faults' doing.

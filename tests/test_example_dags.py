@@ -61,7 +61,7 @@ def test_generate_video_defers_and_ends_with_the_clip_in_the_storage(
     assert path_of(manifest).parent == tmp_path / "clips" / "paper-boat"
     assert sha256(path_of(manifest).read_bytes()) == manifest["sha256"]
     counts = gateway.counts()
-    assert (counts["create_requests"], counts["downloads"], counts["looks"] >= 1) == (1, 1, True)
+    assert (counts["create_requests"], counts["downloads"], counts["polls"] >= 1) == (1, 1, True)
 
 
 def test_three_tasks_create_wait_deferred_and_download_one_video(airflow_db: None, gateway: Sandbox) -> None:

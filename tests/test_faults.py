@@ -17,7 +17,7 @@ from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.sandbox.script import FAULTS
+from airflow_provider_wisdomgate.sandbox.directives import FAULTS
 
 Send = Callable[[WisdomGateHook, Call[Video]], Video]
 TWICE = replace(QUICK, attempts=2)
@@ -156,7 +156,7 @@ def test_the_tables_name_every_fault_that_the_sandbox_knows() -> None:
         return {fault.name for fault in FAULTS if route in fault.routes} - {case.fault for case in cases}
 
     assert untried("create", CREATE_CASES) == {"slow"}  # has a test of its own below
-    assert untried("look", LOOK_CASES) == set()
+    assert untried("poll", LOOK_CASES) == set()
     from test_faults_of_content import CASES
 
     named = {name.rstrip("0123456789").removesuffix("x") for fault in CASES for name in fault.split("+")} | set(CASES)
@@ -191,13 +191,13 @@ def test_a_create_whose_answer_comes_too_late_is_lost_and_sent_once(send: Send, 
 def test_a_look_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
     case: Case, send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
-    video = hook.create_video(prompt=asked(f"render=0 look={case.fault}"), **SMALL)
+    video = hook.create_video(prompt=asked(f"render=0 poll={case.fault}"), **SMALL)
     call = routes.get_video(video.id)
     if case.fault in ("slow", "hang"):
         call = replace(call, timeout=IMPATIENT)
     end = end_of(send, hook, call)
     counts = sandbox.counts()
-    assert (end, counts["looks"], counts["creates"]) == (expected_end(case), case.requests, 1)
+    assert (end, counts["polls"], counts["creates"]) == (expected_end(case), case.requests, 1)
 
 
 @both_clients
@@ -216,7 +216,7 @@ def test_a_gateway_that_nobody_serves_is_unreachable_and_a_create_to_it_is_tried
 def test_an_error_carries_the_gateways_request_id_and_the_video(
     send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
-    video = hook.create_video(prompt=asked("render=0 look=403"), **SMALL)
+    video = hook.create_video(prompt=asked("render=0 poll=403"), **SMALL)
     with pytest.raises(errors.PermissionDeniedError) as caught:
         send(hook, routes.get_video(video.id))
     assert caught.value.facts == {

@@ -169,7 +169,7 @@ def test_a_video_that_the_gateway_never_had_is_not_found_after_one_request_of_ea
     with pytest.raises(errors.VideoNotFoundError) as caught:
         hook.download_video("video_never", local.uri("cat.mp4"))
     counts = sandbox.counts()
-    assert (caught.value.video_id, counts["downloads"], counts["looks"]) == ("video_never", 1, 1)
+    assert (caught.value.video_id, counts["downloads"], counts["polls"]) == ("video_never", 1, 1)
     assert local.names() == []
 
 

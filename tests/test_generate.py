@@ -89,9 +89,9 @@ def test_a_deferred_task_goes_on_in_a_new_object_from_its_event_alone(
     event = fire(deferral.value)
     manifest = resume(generate("render=0.05", deferrable=True), deferral.value, event, context())
     assert (manifest["phase"], local.read("cat.mp4"), money(sandbox)) == ("stored", whole(), (1, 1))
-    looks = sandbox.counts()["looks"]
+    looks = sandbox.counts()["polls"]
     again = generate("render=0.05", deferrable=True).execute_complete(context(), event)  # dag.test() loses the kwargs
-    assert (again, sandbox.counts()["looks"]) == (manifest, looks)
+    assert (again, sandbox.counts()["polls"]) == (manifest, looks)
 
 
 def test_a_deferral_of_a_generate_task_carries_no_prompt_and_no_key(
@@ -340,7 +340,7 @@ def test_a_killed_wait_leaves_its_video_to_the_next_try(
 ) -> None:
     operator = generate("render=0.4")
     worker, ends = started(operator, context())
-    while not sandbox.counts()["looks"]:
+    while not sandbox.counts()["polls"]:
         worker.join(0.01)
         assert worker.is_alive()
     operator.on_kill()
@@ -354,12 +354,12 @@ def test_a_killed_wait_leaves_its_video_to_the_next_try(
 def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
-    operator = generate("render=0.1 look=500x1", delete_on_kill=True)
+    operator = generate("render=0.1 poll=500x1", delete_on_kill=True)
     operator.on_kill()
     with pytest.raises(errors.StoppedError):
         operator.execute(context())
     assert (sandbox.videos(), manifest_of(local)["phase"]) == ([], "failed")
-    generate("render=0.1 look=500x1", delete_on_kill=True).execute(context())
+    generate("render=0.1 poll=500x1", delete_on_kill=True).execute(context())
     assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (2, 2))
 
 

@@ -70,7 +70,7 @@ def test_a_fault_at_a_look(
 ) -> None:
     # Being told to slow down is no miss: only the deadline ends such a wait.
     is_slowed = case.error is errors.RateLimitedError
-    outcome = generate(asked(f"look={case.fault} render=0"), local, context, timeout=0.2 if is_slowed else 60.0)
+    outcome = generate(asked(f"poll={case.fault} render=0"), local, context, timeout=0.2 if is_slowed else 60.0)
 
     error = errors.WaitTimeoutError if is_slowed else case.error
     check(outcome, error, sandbox, local)

@@ -182,7 +182,7 @@ def test_a_changed_key_is_taken_up_by_newcomers_while_the_old_waits_go_on(
 
     async def main() -> list[str]:
         before = asyncio.create_task(outcome_of(old))
-        await until(lambda: sandbox.counts()["looks"])
+        await until(lambda: sandbox.counts()["polls"])
         connect(password="revoked")
         return [await outcome_of(new), await before]
 
@@ -220,7 +220,7 @@ def test_waits_that_are_cancelled_leave_the_others_working(hook: WisdomGateHook,
 
     async def main() -> list[str]:
         waits = [asyncio.create_task(outcome_of(video)) for video in videos]
-        await until(lambda: sandbox.counts()["looks"] > 20)
+        await until(lambda: sandbox.counts()["polls"] > 20)
         await cancel(waits[::2])
         return await asyncio.gather(*waits[1::2])
 
@@ -295,7 +295,7 @@ def test_waits_for_the_same_video_share_its_looks(hook: WisdomGateHook, sandbox:
         return set(await asyncio.gather(outcome_of(alone, 0.1), *(outcome_of(together, 0.1) for _ in range(20))))
 
     assert run(main) == {"ready"}
-    assert sandbox.looks_of(together) <= 4 * sandbox.looks_of(alone)
+    assert sandbox.polls_of(together) <= 4 * sandbox.polls_of(alone)
 
 
 def test_a_shared_look_that_fails_is_a_miss_of_each_wait(hook: WisdomGateHook, sandbox: Sandbox) -> None:
@@ -332,12 +332,12 @@ def pause_after_a_429(hook: WisdomGateHook, sandbox: Sandbox, retry_after: float
 
     async def main() -> None:
         waits = [asyncio.create_task(outcome_of(video)) for video in videos]
-        await until(lambda: sandbox.counts()["looks"] > 16)
+        await until(lambda: sandbox.counts()["polls"] > 16)
         sandbox.burst(429, 0.2, retry_after)
         await until(lambda: sandbox.counts()["burst_replies"])
-        before = sandbox.counts()["looks"]
+        before = sandbox.counts()["polls"]
         # The first ones to come are those that were under way.
-        await until(lambda: sandbox.counts()["looks"] > before + 8)
+        await until(lambda: sandbox.counts()["polls"] > before + 8)
         await cancel(waits)
 
     run(main)
@@ -470,7 +470,7 @@ def test_nothing_blocks_the_event_loop(
 ) -> None:
     """What blocks raises inside the loop; that would be a miss, of which none is allowed here. A 429 is none."""
     monkeypatch.setattr(decisions, "MAX_FAILED_POLLS", 1)
-    videos = [hook.create_video(prompt=asked("render=0.2 look=429x1"), **SMALL).id for _ in range(3)]
+    videos = [hook.create_video(prompt=asked("render=0.2 poll=429x1"), **SMALL).id for _ in range(3)]
 
     async def main() -> list[dict[str, Any]]:
         return await asyncio.gather(*map(event_of, videos))

@@ -17,10 +17,10 @@ from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
-from airflow_provider_wisdomgate.plugin.clips import find
+from airflow_provider_wisdomgate.plugin.clip_finder import find_clip
 from airflow_provider_wisdomgate.plugin.html import tag
-from airflow_provider_wisdomgate.plugin.places import allowed, prefixes_of
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
+from airflow_provider_wisdomgate.plugin.served_paths import prefixes_of, served_location
 
 CLIPS = ("/srv/clips", "s3://aws_default@bucket/videos")
 
@@ -35,7 +35,7 @@ CLIPS = ("/srv/clips", "s3://aws_default@bucket/videos")
     ],
 )
 def test_a_clip_below_an_allowed_prefix_may_be_looked_at(uri: str, shown: str) -> None:
-    place = allowed(uri, CLIPS)
+    place = served_location(uri, CLIPS)
     assert place is not None
     assert place.uri == shown
 
@@ -81,23 +81,23 @@ def test_a_clip_below_an_allowed_prefix_may_be_looked_at(uri: str, shown: str) -
     ],
 )
 def test_nothing_else_may_be_looked_at(uri: Any) -> None:
-    assert allowed(uri, CLIPS) is None
+    assert served_location(uri, CLIPS) is None
 
 
 def test_nothing_is_served_unless_an_option_says_so() -> None:
     assert prefixes_of(None, None) == prefixes_of("", " , ") == ()
     assert prefixes_of("/a", "/b, s3://c/d ,") == ("/a", "/b", "s3://c/d")
-    assert allowed("/srv/clips/a.mp4", ()) is None
+    assert served_location("/srv/clips/a.mp4", ()) is None
 
 
 @pytest.mark.parametrize("prefix", ["/", "//", "file:///", "s3://", "relative/folder", "../clips", "://"])
 def test_a_prefix_that_names_no_folder_allows_nothing(prefix: str) -> None:
-    assert allowed("/srv/clips/a.mp4", (prefix,)) is None
-    assert allowed("s3://bucket/a.mp4", (prefix,)) is None
+    assert served_location("/srv/clips/a.mp4", (prefix,)) is None
+    assert served_location("s3://bucket/a.mp4", (prefix,)) is None
 
 
 def test_a_whole_bucket_can_be_allowed() -> None:
-    assert allowed("s3://bucket/a.mp4", ("s3://bucket",)) is not None
+    assert served_location("s3://bucket/a.mp4", ("s3://bucket",)) is not None
 
 
 def test_a_symlink_counts_as_what_it_leads_to(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_a_symlink_counts_as_what_it_leads_to(tmp_path: Path) -> None:
     (clips / "out").symlink_to(secrets)
     (clips / "a.mp4").symlink_to(secrets / "b.mp4")
     (tmp_path / "alias").symlink_to(clips)
-    assert allowed(f"{clips}/out/b.mp4", (str(clips),)) is None
-    assert allowed(f"{clips}/a.mp4", (str(clips),)) is None
-    place = allowed(f"{clips}/real.mp4", (str(tmp_path / "alias"),))
+    assert served_location(f"{clips}/out/b.mp4", (str(clips),)) is None
+    assert served_location(f"{clips}/a.mp4", (str(clips),)) is None
+    place = served_location(f"{clips}/real.mp4", (str(tmp_path / "alias"),))
     assert place is not None
     assert place.uri == f"{clips}/real.mp4"
 
@@ -126,7 +126,7 @@ def test_a_clip_is_played_when_its_record_names_the_dag_and_the_size(place: Loca
     data = bytes(range(256)) * 12000  # 3 MB: chunks of 1 MiB, the last one shorter
     place.write("a.mp4", data)
     Destination(place.uri("a.mp4")).write(stored(place.uri("a.mp4"), size=len(data)))
-    found = find(place.uri("a.mp4"), "mine", [place.uri("")])
+    found = find_clip(place.uri("a.mp4"), "mine", [place.uri("")])
     assert found is not None
     assert found.is_playable
     assert [len(chunk) for chunk in found.chunks(5, len(data))] == [1024**2, 1024**2, len(data) - 5 - 2 * 1024**2]
@@ -140,7 +140,7 @@ def test_a_clip_without_a_record_or_with_another_dags_is_not_shown(place: LocalP
     Destination(place.uri("nobody.mp4")).write(stored(place.uri("nobody.mp4"), made_by={}))
     place.write("odd.mp4.json", json.dumps({"made_by": {"dag_id": "mine"}, "phase": "stored"}).encode())
     names = ("bare.mp4", "other.mp4", "nobody.mp4", "odd.mp4", "absent.mp4")
-    assert [find(place.uri(name), "mine", [place.uri("")]) for name in names] == [None] * len(names)
+    assert [find_clip(place.uri(name), "mine", [place.uri("")]) for name in names] == [None] * len(names)
 
 
 @pytest.mark.parametrize("changes", [{"size": 11}, {"size": None}, {"size": "10"}, {"phase": "created"}])
@@ -148,7 +148,7 @@ def test_a_clip_that_its_record_does_not_vouch_for_is_not_played(local: LocalPla
     local.write("a.mp4", b"0123456789")
     record = {**stored(local.uri("a.mp4")).as_dict(), **changes}
     local.write("a.mp4.json", json.dumps(record).encode())
-    found = find(local.uri("a.mp4"), "mine", [local.uri("")])
+    found = find_clip(local.uri("a.mp4"), "mine", [local.uri("")])
     assert found is None or not found.is_playable
 
 
@@ -157,7 +157,7 @@ def test_a_record_that_is_a_symlink_is_not_read(local: LocalPlace, tmp_path: Pat
     elsewhere = tmp_path / "elsewhere.json"
     elsewhere.write_bytes(stored(local.uri("a.mp4")).dump())
     (local.folder / "a.mp4.json").symlink_to(elsewhere)
-    assert find(local.uri("a.mp4"), "mine", [local.uri("")]) is None
+    assert find_clip(local.uri("a.mp4"), "mine", [local.uri("")]) is None
 
 
 # ------------------------------------------------------------------------------------------------ ranges, words

@@ -26,9 +26,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate.sandbox import Sandbox, script
+from airflow_provider_wisdomgate.sandbox import Sandbox, directives
 from airflow_provider_wisdomgate.sandbox.cli import parser
-from airflow_provider_wisdomgate.sandbox.content import MANNERS, SUBSTITUTES
+from airflow_provider_wisdomgate.sandbox.content import DELIVERY_FAULTS, SUBSTITUTES
 from airflow_provider_wisdomgate.sandbox.render import Clip, padded, render
 from airflow_provider_wisdomgate.sandbox.replies import FIXED
 
@@ -130,9 +130,9 @@ def test_a_video_is_made_looked_at_and_downloaded(sandbox: Sandbox) -> None:
     assert clip.headers["Content-Type"] == "video/mp4"
     assert clip.headers["Content-Length"] == str(len(clip.content))
     looks = len(seen)
-    paid = {"creates": 1, "create_requests": 1, "looks": looks, "downloads": 1, "downloaded_whole": 1}
+    paid = {"creates": 1, "create_requests": 1, "polls": looks, "looks": looks, "downloads": 1, "downloaded_whole": 1}
     assert asked(sandbox) == {**paid, "max_in_flight": 1}
-    assert sandbox.looks_of(video["id"]) == looks
+    assert sandbox.polls_of(video["id"]) == looks
 
 
 @pytest.mark.parametrize(("size", "seconds"), [((64, 48), 1), ((320, 180), 2), ((720, 1280), 4), ((16, 16), 1)])
@@ -405,17 +405,17 @@ def test_an_odd_id_is_found_percent_encoded_only(sandbox: Sandbox) -> None:
     assert set("/+=") <= set(video_id)
     assert look(sandbox, video_id).json()["id"] == video_id
     assert call(sandbox, "GET", f"/v1/videos/{video_id}").status_code == 404
-    assert sandbox.looks_of(video_id) == 1
+    assert sandbox.polls_of(video_id) == 1
 
 
 @pytest.mark.parametrize(
     ("directive", "told"),
     [
         ("fial=x", "fail=CODE"),
-        ("look=5000", "429-after"),
+        ("poll=5000", "429-after"),
         ("create=cut", "lost-504"),
         ("content=lost", "cut-chunked"),
-        ("look=500xx", "502-html"),
+        ("poll=500xx", "502-html"),
         ("render=soon", "seconds"),
         ("bytes=-1", "whole number"),
         ("never=yes", "no value"),
@@ -433,16 +433,16 @@ def test_a_directive_without_its_end_is_a_400(sandbox: Sandbox) -> None:
 
 
 def test_directives_are_taken_out_of_the_picture_but_not_of_the_prompt() -> None:
-    read = script.parse("a [sandbox: never, render=1.5] cat [Sandbox: look=500x2+429]")
+    read = directives.parse("a [sandbox: never, render=1.5] cat [Sandbox: poll=500x2+429]")
     assert (read.text, read.never, read.render) == ("a cat", True, 1.5)
-    assert read.replies == {"look": (script.Turn("500", 2), script.Turn("429", None))}
+    assert read.replies == {"poll": (directives.Turn("500", 2), directives.Turn("429", None))}
 
 
 @settings(max_examples=60, deadline=None, database=None)
 @given(st.text() | st.text("abcdefx=+,0129. -").map(lambda text: f"[sandbox:{text}]"))
 def test_any_prompt_is_read_or_refused(prompt: str) -> None:
-    with contextlib.suppress(script.ScriptError):
-        assert isinstance(script.parse(prompt), script.Script)
+    with contextlib.suppress(directives.DirectiveError):
+        assert isinstance(directives.parse(prompt), directives.Directives)
 
 
 # Faults
@@ -452,12 +452,12 @@ ALONE = {"401-quoting", "drop", "slow", "hang", "lost", "lost-504", "no-id", "ta
 
 
 def test_the_table_names_each_fault_that_is_built_and_no_other() -> None:
-    assert {fault.name for fault in script.FAULTS} == {*FIXED, *MANNERS, *SUBSTITUTES, *ALONE}
-    assert len(script.FAULTS) == len({fault.name for fault in script.FAULTS})
+    assert {fault.name for fault in directives.FAULTS} == {*FIXED, *DELIVERY_FAULTS, *SUBSTITUTES, *ALONE}
+    assert len(directives.FAULTS) == len({fault.name for fault in directives.FAULTS})
 
 
 def fixed(route: str) -> list[str]:
-    return [fault.name for fault in script.FAULTS if route in fault.routes and fault.name in FIXED]
+    return [fault.name for fault in directives.FAULTS if route in fault.routes and fault.name in FIXED]
 
 
 def check_fixed(reply: requests.Response, fault: str) -> None:
@@ -468,9 +468,9 @@ def check_fixed(reply: requests.Response, fault: str) -> None:
     assert (reply.json() if isinstance(expected.body, dict) else reply.text) == expected.body
 
 
-@pytest.mark.parametrize("fault", fixed("look"))
+@pytest.mark.parametrize("fault", fixed("poll"))
 def test_a_look_answers_with_the_fault_once_and_then_behaves(sandbox: Sandbox, fault: str) -> None:
-    video_id = made(sandbox, f"a cat [sandbox: look={fault}x1]")
+    video_id = made(sandbox, f"a cat [sandbox: poll={fault}x1]")
     check_fixed(look(sandbox, video_id), fault)
     assert look(sandbox, video_id).json()["id"] == video_id
 
@@ -492,12 +492,12 @@ def test_a_create_answers_with_the_fault_once_and_makes_nothing(sandbox: Sandbox
 
 
 def test_faults_joined_by_plus_are_used_up_in_order(sandbox: Sandbox) -> None:
-    video_id = made(sandbox, "a cat [sandbox: look=500x2+429x1+404]")
+    video_id = made(sandbox, "a cat [sandbox: poll=500x2+429x1+404]")
     assert [look(sandbox, video_id).status_code for _ in range(5)] == [500, 500, 429, 404, 404]
 
 
 def test_an_upstream_error_wrapped_in_a_string_is_json_twice(sandbox: Sandbox) -> None:
-    body = look(sandbox, made(sandbox, "a cat [sandbox: look=string-wrapped]")).json()
+    body = look(sandbox, made(sandbox, "a cat [sandbox: poll=string-wrapped]")).json()
     assert (body["data"], json.loads(body["message"])["error"]["code"]) == (
         None,
         "internal_error",
@@ -505,20 +505,20 @@ def test_an_upstream_error_wrapped_in_a_string_is_json_twice(sandbox: Sandbox) -
 
 
 def test_a_401_may_quote_the_key_that_was_sent(sandbox: Sandbox) -> None:
-    reply = look(sandbox, made(sandbox, "a cat [sandbox: look=401-quoting]"))
+    reply = look(sandbox, made(sandbox, "a cat [sandbox: poll=401-quoting]"))
     assert (reply.status_code, sandbox.api_key in reply.json()["error"]["message"]) == (401, True)
 
 
 @pytest.mark.parametrize("route", ["", "/content"])
 def test_a_dropped_connection_closes_without_a_byte(sandbox: Sandbox, route: str) -> None:
-    video_id = made(sandbox, "a cat [sandbox: look=drop content=drop]")
+    video_id = made(sandbox, "a cat [sandbox: poll=drop content=drop]")
     assert raw(sandbox, f"/v1/videos/{video_id}{route}") == (b"", b"", "closed")
 
 
 @pytest.mark.parametrize("fault", ["hang", "slow"])
 @pytest.mark.parametrize("route", ["", "/content"])
 def test_a_reply_that_hangs_or_is_slow_sends_nothing_meanwhile(sandbox: Sandbox, route: str, fault: str) -> None:
-    video_id = made(sandbox, f"a cat [sandbox: look={fault} content={fault}]")
+    video_id = made(sandbox, f"a cat [sandbox: poll={fault} content={fault}]")
     assert raw(sandbox, f"/v1/videos/{video_id}{route}", timeout=0.1) == (b"", b"", "silent")
 
 
@@ -667,9 +667,17 @@ def test_a_gateway_that_is_down_closes_every_connection_and_counts_no_look(sandb
     video_id = made(sandbox)
     sandbox.down(60)
     assert raw(sandbox, f"/v1/videos/{video_id}") == (b"", b"", "closed")
-    assert (sandbox.counts()["looks"], sandbox.counts()["refused_down"]) == (0, 1)
+    assert (sandbox.counts()["polls"], sandbox.counts()["refused_down"]) == (0, 1)
     sandbox.down(0)
     assert look(sandbox, video_id).status_code == 200
+
+
+def test_what_polls_were_called_before_is_still_understood(sandbox: Sandbox) -> None:
+    assert directives.parse("a [sandbox: look=500x2] cat") == directives.parse("a [sandbox: poll=500x2] cat")
+    video_id = made(sandbox, "[sandbox: look=404x1] a cat")
+    assert [look(sandbox, video_id).status_code for _ in range(2)] == [404, 200]
+    counts = sandbox.counts()
+    assert (counts["looks"], counts["polls"]) == (2, 2)
 
 
 def test_a_burst_answers_everything_for_a_while(sandbox: Sandbox) -> None:
@@ -695,7 +703,7 @@ def test_a_reset_forgets_everything(sandbox: Sandbox) -> None:
     sandbox.down(60)
     sandbox.limit(1)
     sandbox.reset()
-    assert (asked(sandbox), sandbox.videos(), sandbox.requests(), sandbox.looks_of(video_id)) == ({}, [], [], 0)
+    assert (asked(sandbox), sandbox.videos(), sandbox.requests(), sandbox.polls_of(video_id)) == ({}, [], [], 0)
     assert look(sandbox, video_id).status_code == 404
 
 
@@ -733,17 +741,17 @@ def test_many_pollers_at_once_are_all_answered(sandbox: Sandbox) -> None:
     with ThreadPoolExecutor(50) as pool:
         statuses = list(pool.map(lambda _: look(sandbox, video_id).status_code, range(300)))
     assert statuses == [200] * 300
-    assert sandbox.looks_of(video_id) == 300
+    assert sandbox.polls_of(video_id) == 300
 
 
 def test_a_sandbox_stops_at_once_though_a_client_hangs() -> None:
     with Sandbox(render_seconds=0) as own:
-        video_id = made(own, "a cat [sandbox: look=hang]")
+        video_id = made(own, "a cat [sandbox: poll=hang]")
         with socket.create_connection(("127.0.0.1", urlsplit(own.url).port or 0), timeout=5) as plain:
             plain.sendall(
                 f"GET /v1/videos/{video_id} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {own.api_key}\r\n\r\n".encode()
             )
-            while own.looks_of(video_id) == 0:
+            while own.polls_of(video_id) == 0:
                 time.sleep(0.01)
             began = time.monotonic()
             own.stop()
@@ -755,7 +763,7 @@ def test_a_sandbox_stops_at_once_though_a_client_hangs() -> None:
 
 
 def test_requests_that_arrive_together_are_counted_as_in_flight_together(sandbox: Sandbox) -> None:
-    video_id = made(sandbox, "a cat [sandbox: look=hang]")
+    video_id = made(sandbox, "a cat [sandbox: poll=hang]")
     with ThreadPoolExecutor(3) as pool:
         for _ in range(3):
             pool.submit(raw, sandbox, f"/v1/videos/{video_id}", 0.2)
@@ -787,7 +795,7 @@ def test_the_sandbox_logs_no_traceback_for_what_it_breaks_on_purpose(
 
 def test_help_lists_every_fault_and_directive_and_says_what_this_is_not() -> None:
     text = parser().format_help()
-    names = [fault.name for fault in script.FAULTS] + [directive.key for directive in script.DIRECTIVES]
+    names = [fault.name for fault in directives.FAULTS] + [directive.key for directive in directives.DIRECTIVES]
     assert [name for name in names if not re.search(rf"^  {re.escape(name)}(=\S+)?\s", text, re.MULTILINE)] == []
     assert "no gateway and makes no AI video" in text
 

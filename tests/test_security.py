@@ -36,7 +36,7 @@ from airflow_provider_wisdomgate.operators import (
     WisdomGateGenerateVideoOperator,
 )
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.sandbox.script import FAULTS
+from airflow_provider_wisdomgate.sandbox.directives import FAULTS
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 

@@ -28,7 +28,7 @@ common = {"model": "any", "seconds": 1, "size": "64x48", "deferrable": True, "po
 with DAG("searched", schedule=None) as dag:
     Generate(task_id="environment", prompt="a cat", **common)
     Generate(task_id="database", prompt="a dog", wisdomgate_conn_id="stored", **common)
-    Generate(task_id="refused", prompt="a cow [sandbox: look=401-quoting]", **common)
+    Generate(task_id="refused", prompt="a cow [sandbox: poll=401-quoting]", **common)
 """
 ENDS = {"environment": "success", "database": "success", "refused": "failed"}
 

@@ -48,16 +48,16 @@ FATES = {
     "ready later": Fate("render=0.1", "completed"),
     "ready in another word": Fate("render=0 done=SUCCESS", "SUCCESS"),
     "ready after a word nobody knows": Fate("render=0.1 status=dreaming", "completed"),
-    "ready after a burst of faults": Fate("render=0 look=500x1+502-htmlx1+503x1+dropx1", "completed"),
-    "ready after being told to slow down": Fate("render=0 look=429x2+429-emptyx1", "completed"),
-    "ready after not being known yet": Fate("render=0 look=404x2", "completed"),
+    "ready after a burst of faults": Fate("render=0 poll=500x1+502-htmlx1+503x1+dropx1", "completed"),
+    "ready after being told to slow down": Fate("render=0 poll=429x2+429-emptyx1", "completed"),
+    "ready after not being known yet": Fate("render=0 poll=404x2", "completed"),
     "failed": Fate("render=0 fail=internal_error", errors.VideoFailedForGoodError),
     "moderated": Fate("render=0 fail=moderation_blocked", errors.ModerationError),
     "expired": Fate("render=0 expires=0", errors.VideoExpiredError),
-    "bad key": Fate("look=401", errors.AuthenticationError),
-    "bad request": Fate("look=422", errors.BadRequestError),
-    "never known": Fate("look=404", errors.VideoNotFoundError, rescheduled=AirflowSensorTimeout),
-    "a gateway that stays broken": Fate("look=500", errors.GatewayFaultError, rescheduled=AirflowSensorTimeout),
+    "bad key": Fate("poll=401", errors.AuthenticationError),
+    "bad request": Fate("poll=422", errors.BadRequestError),
+    "never known": Fate("poll=404", errors.VideoNotFoundError, rescheduled=AirflowSensorTimeout),
+    "a gateway that stays broken": Fate("poll=500", errors.GatewayFaultError, rescheduled=AirflowSensorTimeout),
     "never": Fate("never", AirflowSensorTimeout, timeout=BRIEF),
 }
 
@@ -121,12 +121,12 @@ def test_a_sensor_that_may_not_fail_skips_in_every_mode(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_look_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: Sandbox, context: Context) -> None:
-    video_id = made(hook, "look=500")
+    video_id = made(hook, "poll=500")
     rescheduled = mode == "reschedule"
     with pytest.raises(AirflowException):
         end_of(mode, context(), video_id, BRIEF if rescheduled else PATIENT)
     # Airflow waits between the looks of a rescheduled task, and this test does not.
-    assert rescheduled or sandbox.looks_of(video_id) in (10, 11)
+    assert rescheduled or sandbox.polls_of(video_id) in (10, 11)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -143,7 +143,7 @@ def killed_at_the_first_look(task: WisdomGateGenerateVideoOperator, sandbox: San
     """Call ``on_kill`` as Airflow does on SIGTERM, from beside the running task."""
 
     def kill() -> None:
-        while not sandbox.counts()["looks"]:
+        while not sandbox.counts()["polls"]:
             time.sleep(0.005)
         task.on_kill()
 

@@ -21,11 +21,11 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from airflow_provider_wisdomgate.exceptions import StorageError
 from airflow_provider_wisdomgate.links import AIRFLOW
 from airflow_provider_wisdomgate.plugin import AIRFLOW_KEY
-from airflow_provider_wisdomgate.plugin.clips import Found, find
-from airflow_provider_wisdomgate.plugin.lookup import Airflow, RefusedError, TaskRef
-from airflow_provider_wisdomgate.plugin.pages import STYLE_HASH, View, page
-from airflow_provider_wisdomgate.plugin.places import prefixes_of
+from airflow_provider_wisdomgate.plugin.airflow_api import Airflow, RefusedError, TaskRef
+from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip, find_clip
+from airflow_provider_wisdomgate.plugin.pages import STYLE_HASH, PlayerView, page
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
+from airflow_provider_wisdomgate.plugin.served_paths import prefixes_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ async def player(request: Request, ti: TaskOfPath) -> Response:
     state, siblings, total = await airflow.about(ti)
     is_tab = "tab" in request.query_params
     may_download = FRAME_ALLOWS_DOWNLOAD or not is_tab
-    view = View(ti, found, state, siblings, total, time.time(), is_tab, may_download)
+    view = PlayerView(ti, found, state, siblings, total, time.time(), is_tab, may_download)
     is_something = found is not None or (siblings and ti.map_index < 0)
     return HTMLResponse(page(view), 200 if is_something else 404, PAGE_HEADERS)
 
@@ -91,10 +91,10 @@ def _airflow(request: Request) -> Airflow:
     return Airflow(request.scope[AIRFLOW_KEY], request.headers)
 
 
-async def _find(airflow: Airflow, ti: TaskRef) -> Found | None:
+async def _find(airflow: Airflow, ti: TaskRef) -> FoundClip | None:
     try:
         uri = await airflow.clip_uri(ti)
-        return await asyncio.to_thread(find, uri, ti.dag_id, _prefixes()) if uri else None
+        return await asyncio.to_thread(find_clip, uri, ti.dag_id, _prefixes()) if uri else None
     except RefusedError as error:
         raise HTTPException(error.status) from error
     except StorageError as error:
@@ -107,7 +107,7 @@ def _prefixes() -> tuple[str, ...]:
     return prefixes_of(*options)
 
 
-def _send(request: Request, found: Found, size: int) -> Response:
+def _send(request: Request, found: FoundClip, size: int) -> Response:
     validator = f'"{found.manifest.sha256}"'
     headers = {**MEDIA_HEADERS, "ETag": validator, "Content-Disposition": _disposition(request, found)}
     asked = request.headers.get("range") if request.headers.get("if-range") in (None, validator) else None
@@ -116,7 +116,7 @@ def _send(request: Request, found: Found, size: int) -> Response:
     except OutOfRangeError:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
     start, end = part or (0, size)
-    headers |= {"Content-Length": str(end - start), "Content-Type": str(found.place.kind)}
+    headers |= {"Content-Length": str(end - start), "Content-Type": str(found.location.kind)}
     if part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     status = 206 if part else 200
@@ -125,6 +125,6 @@ def _send(request: Request, found: Found, size: int) -> Response:
     return StreamingResponse(found.chunks(start, end), status, headers)
 
 
-def _disposition(request: Request, found: Found) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(found.place.uri))
+def _disposition(request: Request, found: FoundClip) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(found.location.uri))
     return f'{"attachment" if "download" in request.query_params else "inline"}; filename="{name}"'

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_wisdomgate.plugin import words
-from airflow_provider_wisdomgate.plugin.clips import Found
+from airflow_provider_wisdomgate.plugin import labels
+from airflow_provider_wisdomgate.plugin.airflow_api import STRIP, TaskRef
+from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip
 from airflow_provider_wisdomgate.plugin.html import Html, tag
-from airflow_provider_wisdomgate.plugin.lookup import STRIP, TaskRef
 
 STYLE = (Path(__file__).parent / "player.css").read_text()
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -22,13 +22,13 @@ STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 TO_AIRFLOW = "../" * 6
 NOTHING = (
     "The task has not said where its clip will be, or the place is not one that this page may serve from "
-    "([wisdomgate] storage_path, served_paths), or no record of this DAG stands there."
+    "([wisdomgate] storage_path, served_paths), or no manifest of this DAG stands there."
 )
 MAPPED = "This task is mapped: each of its instances has a clip of its own."
 
 
 @dataclass(frozen=True)
-class View:
+class PlayerView:
     """What one page shows.
 
     :param is_tab: it is shown in a frame of Airflow's UI.
@@ -36,7 +36,7 @@ class View:
     """
 
     ti: TaskRef
-    found: Found | None
+    found: FoundClip | None
     state: str | None
     siblings: Sequence[Mapping[str, Any]]
     total: int
@@ -45,15 +45,15 @@ class View:
     may_download: bool = True
 
 
-def page(view: View) -> str:
+def page(view: PlayerView) -> str:
     """Return the whole page."""
     found = view.found
-    refresh = words.is_unfinished(found.manifest if found else None, view.state)
+    refresh = labels.is_unfinished(found.manifest if found else None, view.state)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="refresh", content=words.LOOK_AGAIN) if refresh else None,
+        tag("meta", http_equiv="refresh", content=labels.REFRESH_SECONDS) if refresh else None,
         tag("title", f"Video of {view.ti.task_id}"),
         tag("style", Html(STYLE)),
     )
@@ -61,7 +61,7 @@ def page(view: View) -> str:
     return "<!doctype html>" + tag("html", head, body, lang="en")
 
 
-def _header(view: View) -> Html:
+def _header(view: PlayerView) -> Html:
     ti = view.ti
     name = ti.task_id if ti.map_index < 0 else f"{ti.task_id} [{ti.map_index}]"
     place = tag("p", f"{ti.dag_id} / {ti.run_id}", class_="where")
@@ -76,43 +76,45 @@ def _task_page(ti: TaskRef) -> str:
     return f"{TO_AIRFLOW}dags/{dag}/runs/{run}/tasks/{task}{mapped}"
 
 
-def _nothing(view: View) -> list[Html]:
+def _nothing(view: PlayerView) -> list[Html]:
     if view.siblings and view.ti.map_index < 0:
         return [_notice("Choose a clip", MAPPED)]
     return [_notice("No clip to show", NOTHING)]
 
 
-def _clip(view: View, found: Found) -> list[Html]:
+def _clip(view: PlayerView, found: FoundClip) -> list[Html]:
     manifest = found.manifest
     if found.is_playable:
         picture = tag("video", src="clip", controls=True, preload="metadata", playsinline=True, **_frame(found))
     else:
-        headline, sentence = words.status_of(manifest, found.size, view.state)
-        picture = _notice(headline, sentence, manifest.phase, view.state in words.UNFINISHED_STATES)
-    prompt = words.requested(manifest, "prompt")
+        headline, sentence = labels.status_of(manifest, found.size, view.state)
+        picture = _notice(headline, sentence, manifest.phase, view.state in labels.UNFINISHED_STATES)
+    prompt = labels.requested(manifest, "prompt")
     return [tag("div", picture, tag("blockquote", prompt) if prompt else None, class_="stage"), _facts(view, found)]
 
 
-def _frame(found: Found) -> dict[str, Any]:
+def _frame(found: FoundClip) -> dict[str, Any]:
     width, height = found.manifest.width, found.manifest.height
     return {"width": width, "height": height} if isinstance(width, int) and isinstance(height, int) else {}
 
 
 def _notice(headline: str, sentence: str, kind: str = "none", is_moving: bool = False) -> Html:
     again = (
-        f" This page looks again every {words.LOOK_AGAIN} s." if is_moving and kind in ("creating", "created") else ""
+        f" This page refreshes every {labels.REFRESH_SECONDS} s."
+        if is_moving and kind in ("creating", "created")
+        else ""
     )
     return tag("div", tag("h2", headline), tag("p", sentence + again), class_=f"notice {kind}", role="status")
 
 
-def _facts(view: View, found: Found) -> Html:
+def _facts(view: PlayerView, found: FoundClip) -> Html:
     manifest, rows = found.manifest, []
     picture = f"{manifest.width} x {manifest.height}" if manifest.width and manifest.height else None
     values = {
-        "Model": words.requested(manifest, "model"),
-        "Picture": picture or words.requested(manifest, "size"),
-        "Length": words.seconds_of(manifest.duration) or words.seconds_of(words.requested(manifest, "seconds")),
-        "Size": words.bytes_of(manifest.size),
+        "Model": labels.requested(manifest, "model"),
+        "Picture": picture or labels.requested(manifest, "size"),
+        "Length": labels.seconds_of(manifest.duration) or labels.seconds_of(labels.requested(manifest, "seconds")),
+        "Size": labels.bytes_of(manifest.size),
         "Stored": _time(manifest.stored_at, view.now),
         "Created": None if manifest.stored_at else _time(manifest.created_at, view.now),
         "At the gateway until": _time(manifest.expires_at, view.now),
@@ -124,7 +126,7 @@ def _facts(view: View, found: Found) -> Html:
     for name, value in values.items():
         if value is not None:
             rows += [tag("dt", name), tag("dd", value)]
-    name = os.path.basename(found.place.uri)
+    name = os.path.basename(found.location.uri)
     offer = found.is_playable and view.may_download
     link = tag("a", "Download", href="clip?download", download=name, class_="button") if offer else None
     return tag("section", tag("dl", *rows), link, class_="facts", aria_label="Facts")
@@ -135,7 +137,7 @@ def _copy(value: Any) -> Html | None:
     return tag("code", value, class_="copy", title="A click selects it", tabindex="0") if value else None
 
 
-def _maker(view: View, made_by: Mapping[str, Any]) -> str | None:
+def _maker(view: PlayerView, made_by: Mapping[str, Any]) -> str | None:
     """Name the run that made the clip, where it was another one."""
     if made_by.get("run_id") == view.ti.run_id and made_by.get("task_id") == view.ti.task_id:
         return None
@@ -143,13 +145,13 @@ def _maker(view: View, made_by: Mapping[str, Any]) -> str | None:
 
 
 def _time(epoch: Any, now: float) -> Html | None:
-    at = words.moment(epoch)
+    at = labels.moment(epoch)
     if at is None:
         return None
-    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC ({words.distance(epoch, now)})", datetime=at.isoformat())
+    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC ({labels.distance(epoch, now)})", datetime=at.isoformat())
 
 
-def _strip(view: View) -> Html | None:
+def _strip(view: PlayerView) -> Html | None:
     if not view.siblings:
         return None
     first = max(view.ti.map_index, 0) // STRIP * STRIP
@@ -165,7 +167,7 @@ def _strip(view: View) -> Html | None:
     return tag("section", headline, tag("ol", *tiles), turn, class_="strip", aria_label="Siblings")
 
 
-def _tile(view: View, sibling: Mapping[str, Any], tab: str) -> Html:
+def _tile(view: PlayerView, sibling: Mapping[str, Any], tab: str) -> Html:
     index, state = sibling["map_index"], sibling.get("state") or "none"
     is_here = index == view.ti.map_index
     label = str(sibling.get("rendered_map_index") or index)

@@ -1,4 +1,4 @@
-"""The gateway's routes. Keeps no state, and never answers a /v1 request that `front.Front` did not let in."""
+"""The gateway's routes. Keeps no state, and never answers a /v1 request that `middleware.py` did not let in."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from airflow_provider_wisdomgate.sandbox.content import MANNERS, Delivery, Manner, clip_of
-from airflow_provider_wisdomgate.sandbox.orders import Order, OrderError, read_order, read_script
+from airflow_provider_wisdomgate.sandbox.connections import Drop, Hang
+from airflow_provider_wisdomgate.sandbox.content import DELIVERY_FAULTS, Delivery, DeliveryFault, clip_of
+from airflow_provider_wisdomgate.sandbox.create_request import (
+    CreateRequest,
+    CreateRequestError,
+    read_create_request,
+    read_directives,
+)
+from airflow_provider_wisdomgate.sandbox.directives import explain
 from airflow_provider_wisdomgate.sandbox.outages import Outages
 from airflow_provider_wisdomgate.sandbox.replies import FIXED, NOT_READY, error
-from airflow_provider_wisdomgate.sandbox.script import explain
 from airflow_provider_wisdomgate.sandbox.videos import Store, Video
-from airflow_provider_wisdomgate.sandbox.wire import Drop, Hang
 
 SLOW_SECONDS = 3.0
 CREDIT, PRICE_PER_SECOND = 1000.0, 0.1
@@ -37,7 +42,7 @@ _RENDERERS = ThreadPoolExecutor(2, thread_name_prefix="wisdomgate-sandbox-render
 
 
 @dataclass(frozen=True)
-class World:
+class GatewayState:
     """What the routes share."""
 
     store: Store
@@ -50,15 +55,15 @@ class World:
         return hmac.new(self.secret, video_id.encode(), hashlib.sha256).hexdigest()
 
 
-def _world(request: Request) -> World:
-    world = request.app.state.world
-    assert isinstance(world, World)
-    return world
+def _gateway(request: Request) -> GatewayState:
+    gateway = request.app.state.gateway
+    assert isinstance(gateway, GatewayState)
+    return gateway
 
 
 def _video(request: Request) -> Video:
     video_id = unquote(request.path_params["video_id"])
-    video = _world(request).store.get(video_id)
+    video = _gateway(request).store.get(video_id)
     if video is None:
         raise HTTPException(404, f"Video with id {video_id!r} not found.")
     return video
@@ -82,13 +87,15 @@ async def _read_fields(request: Request) -> dict[str, Any]:
         async with request.form() as form:
             return {name: await _read_part(value) for name, value in form.items()}
     if kind != "application/json":
-        raise OrderError("Content-Type", f"Unsupported content type {kind!r}: application/json or multipart/form-data")
+        raise CreateRequestError(
+            "Content-Type", f"Unsupported content type {kind!r}: application/json or multipart/form-data"
+        )
     try:
         fields = json.loads(await request.body())
     except ValueError:
-        raise OrderError("body", "The body is no JSON.") from None
+        raise CreateRequestError("body", "The body is no JSON.") from None
     if not isinstance(fields, dict):
-        raise OrderError("body", "The body is no JSON object.")
+        raise CreateRequestError("body", "The body is no JSON object.")
     return fields
 
 
@@ -101,27 +108,31 @@ async def _read_part(value: UploadFile | str) -> Any:
 
 
 async def create(request: Request) -> ASGIApp:
-    return await _make(request, read_order(await _read_fields(request)), counted_as="creates")
+    return await _make(request, read_create_request(await _read_fields(request)), counted_as="creates")
 
 
 async def remix(request: Request) -> ASGIApp:
     source = _video(request)
     prompt = (await _read_fields(request)).get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
-        raise OrderError("prompt", "Missing required parameter: 'prompt'")
+        raise CreateRequestError("prompt", "Missing required parameter: 'prompt'")
     if source.phase(source.age) != "completed":
         return error(400, "Only a completed video can be remixed.")
-    old = source.order
-    order = Order(old.model, prompt, old.seconds, old.size, read_script(prompt), {"prompt": prompt})
-    return await _make(request, order, counted_as="remixes", remixed_from=source.id)
+    old = source.create_request
+    create_request = CreateRequest(
+        old.model, prompt, old.seconds, old.size, read_directives(prompt), {"prompt": prompt}
+    )
+    return await _make(request, create_request, counted_as="remixes", remixed_from=source.id)
 
 
-async def _make(request: Request, order: Order, *, counted_as: str, remixed_from: str | None = None) -> ASGIApp:
-    store = _world(request).store
-    fault = store.next_fault("create", order.prompt, order)
+async def _make(
+    request: Request, create_request: CreateRequest, *, counted_as: str, remixed_from: str | None = None
+) -> ASGIApp:
+    store = _gateway(request).store
+    fault = store.next_fault("create", create_request.prompt, create_request)
     if reply := await _misbehave(fault, request):
         return reply
-    video = store.make(order, counted_as=counted_as, remixed_from=remixed_from, task_id=fault == "task-id")
+    video = store.make(create_request, counted_as=counted_as, remixed_from=remixed_from, task_id=fault == "task-id")
     if fault == "lost":
         return Drop()
     if fault == "lost-504":
@@ -130,15 +141,15 @@ async def _make(request: Request, order: Order, *, counted_as: str, remixed_from
     return JSONResponse({name: value for name, value in video.as_object().items() if name not in hidden})
 
 
-async def look(request: Request) -> ASGIApp:
+async def poll(request: Request) -> ASGIApp:
     video = _video(request)
-    fault = _world(request).store.next_fault("look", video.id, video.order)
+    fault = _gateway(request).store.next_fault("poll", video.id, video.create_request)
     return await _misbehave(fault, request) or JSONResponse(video.as_object())
 
 
 async def content(request: Request) -> ASGIApp:
     """Deliver a video, or say why not. Faults are used up only once it is ready, and never by HEAD."""
-    video, world = _video(request), _world(request)
+    video, gateway = _video(request), _gateway(request)
     state = video.content_state(video.age)
     if state == "unready":
         return JSONResponse(NOT_READY)
@@ -146,23 +157,25 @@ async def content(request: Request) -> ASGIApp:
         return error(400, "The video failed; there is no content.", code="video_failed")
     if state == "expired":
         return error(404, "The video has expired; its content is gone.", code="video_expired")
-    fault = world.store.next_fault("content", video.id, video.order) if request.method == "GET" else None
+    fault = gateway.store.next_fault("content", video.id, video.create_request) if request.method == "GET" else None
     if reply := await _misbehave(fault, request):
         return reply
     if fault == "redirect":
         name = quote(video.id, safe="")
-        return RedirectResponse(f"{world.storage_url}/signed/{name}?signature={world.signature(video.id)}", 302)
-    return await _deliver(video, world, fault)
+        return RedirectResponse(f"{gateway.storage_url}/signed/{name}?signature={gateway.signature(video.id)}", 302)
+    return await _deliver(video, gateway, fault)
 
 
-async def _deliver(video: Video, world: World, fault: str | None) -> ASGIApp:
+async def _deliver(video: Video, gateway: GatewayState, fault: str | None) -> ASGIApp:
     clip = await asyncio.get_running_loop().run_in_executor(_RENDERERS, clip_of, video, fault)
-    return Delivery(clip, MANNERS.get(fault or "", Manner()), partial(world.store.count, "downloaded_whole"))
+    return Delivery(
+        clip, DELIVERY_FAULTS.get(fault or "", DeliveryFault()), partial(gateway.store.count, "downloaded_whole")
+    )
 
 
 async def list_videos(request: Request) -> Response:
     """List newest first, a page of `limit` after the id `after`, as at OpenAI."""
-    videos = _world(request).store.all()
+    videos = _gateway(request).store.all()
     if request.query_params.get("order", "desc") == "desc":
         videos.reverse()
     ids = [video.id for video in videos]
@@ -179,12 +192,12 @@ async def list_videos(request: Request) -> Response:
 
 async def delete(request: Request) -> Response:
     video = _video(request)
-    _world(request).store.delete(video.id)
+    _gateway(request).store.delete(video.id)
     return JSONResponse({"id": video.id, "object": "video.deleted", "deleted": True})
 
 
 async def balance(request: Request) -> Response:
-    left = round(CREDIT - PRICE_PER_SECOND * _world(request).store.spent_seconds(), 2)
+    left = round(CREDIT - PRICE_PER_SECOND * _gateway(request).store.spent_seconds(), 2)
     amounts = {"available_balance": left, "package_balance": 0.0, "cash_balance": left, "token_balance": left}
     return JSONResponse({"object": "user_balance", **amounts, "is_token_unlimited_quota": False})
 
@@ -200,12 +213,14 @@ async def home(request: Request) -> Response:
 
 async def signed(request: Request) -> ASGIApp:
     """Serve like an object store: the signature lets in, and a second way to authenticate is refused."""
-    video, world = _video(request), _world(request)
+    video, gateway = _video(request), _gateway(request)
     if "authorization" in request.headers:
         return PlainTextResponse("<Error><Code>InvalidArgument</Code>Only one auth mechanism allowed</Error>", 400)
-    if not hmac.compare_digest(request.query_params.get("signature", "").encode(), world.signature(video.id).encode()):
+    if not hmac.compare_digest(
+        request.query_params.get("signature", "").encode(), gateway.signature(video.id).encode()
+    ):
         return PlainTextResponse("<Error><Code>SignatureDoesNotMatch</Code></Error>", 403)
-    return await _deliver(video, world, None)
+    return await _deliver(video, gateway, None)
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:
@@ -216,14 +231,16 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     return error(exc.status_code, f"Invalid URL ({request.method} {request.url.path})", code=code)
 
 
-async def _order_error(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, OrderError)
+async def _create_request_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, CreateRequestError)
     return error(400, str(exc), param=exc.param)
 
 
-def build(world: World, routes: list[Route]) -> Starlette:
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, OrderError: _order_error})
-    app.state.world = world
+def build(gateway: GatewayState, routes: list[Route]) -> Starlette:
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _http_error, CreateRequestError: _create_request_error}
+    )
+    app.state.gateway = gateway
     return app
 
 
@@ -231,7 +248,7 @@ GATEWAY_ROUTES = [
     Route("/", home),
     Route("/v1/videos", create, methods=["POST"]),
     Route("/v1/videos", list_videos),
-    Route("/v1/videos/{video_id}", look),
+    Route("/v1/videos/{video_id}", poll),
     Route("/v1/videos/{video_id}", delete, methods=["DELETE"]),
     Route("/v1/videos/{video_id}/content", content),
     Route("/v1/videos/{video_id}/remix", remix, methods=["POST"]),

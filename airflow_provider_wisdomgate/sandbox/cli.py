@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from airflow_provider_wisdomgate.sandbox.script import explain
+from airflow_provider_wisdomgate.sandbox.directives import explain
 
 DESCRIPTION = """\
 A local stand-in for the WisdomGate video routes: it renders real H.264 MP4s with the prompt drawn into the picture, and

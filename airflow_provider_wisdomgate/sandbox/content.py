@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from airflow_provider_wisdomgate.sandbox.connections import (
+    REQUEST_ID,
+    REQUEST_ID_HEADER,
+    SERVER,
+    transport_of,
+    until_gone,
+)
 from airflow_provider_wisdomgate.sandbox.render import Clip, jpeg, padded, render
 from airflow_provider_wisdomgate.sandbox.replies import HTML, error_body
 from airflow_provider_wisdomgate.sandbox.videos import Video
-from airflow_provider_wisdomgate.sandbox.wire import REQUEST_ID, REQUEST_ID_HEADER, SERVER, transport_of, until_gone
 
 BUFFERED_AT_MOST = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Manner:
+class DeliveryFault:
     """How a delivery departs from a sound one."""
 
     share: float = 1.0  # of the body that is sent
@@ -31,15 +37,15 @@ class Manner:
     content_type: str | None = None
 
 
-MANNERS = {
-    "cut": Manner(0.5, ending="drop"),
-    "cut-chunked": Manner(0.5, announces="nothing"),
-    "cut-close": Manner(0.5, announces="nothing", ending="drop", framed=False),
-    "chunked": Manner(announces="nothing"),
-    "stall": Manner(0.5, ending="stall"),
-    "truncated": Manner(0.5, announces="sent", ranges=False),
-    "no-range": Manner(ranges=False),
-    "octet-stream": Manner(content_type="application/octet-stream"),
+DELIVERY_FAULTS = {
+    "cut": DeliveryFault(0.5, ending="drop"),
+    "cut-chunked": DeliveryFault(0.5, announces="nothing"),
+    "cut-close": DeliveryFault(0.5, announces="nothing", ending="drop", framed=False),
+    "chunked": DeliveryFault(announces="nothing"),
+    "stall": DeliveryFault(0.5, ending="stall"),
+    "truncated": DeliveryFault(0.5, announces="sent", ranges=False),
+    "no-range": DeliveryFault(ranges=False),
+    "octet-stream": DeliveryFault(content_type="application/octet-stream"),
 }
 _JSON = json.dumps(error_body("server_error", "internal_error", "The upstream had an error.")).encode()
 
@@ -54,21 +60,24 @@ SUBSTITUTES: dict[str, Callable[[Video], Clip]] = {
     "json-as-mp4": lambda video: _instead(_JSON),
     "html-as-mp4": lambda video: _instead(HTML.format(title="502 Bad Gateway").encode()),
     "text-as-mp4": lambda video: _instead(b"upstream connect error or disconnect/reset before headers\n"),
-    "jpeg": lambda video: _instead(jpeg(drawn_text(video), video.order.size)),
-    "webm": lambda video: render(drawn_text(video), video.order.size, video.order.seconds, "webm"),
-    "mov": lambda video: render(drawn_text(video), video.order.size, video.order.seconds, "mov"),
+    "jpeg": lambda video: _instead(jpeg(drawn_text(video), video.create_request.size)),
+    "webm": lambda video: render(drawn_text(video), video.create_request.size, video.create_request.seconds, "webm"),
+    "mov": lambda video: render(drawn_text(video), video.create_request.size, video.create_request.seconds, "mov"),
 }
 
 
 def drawn_text(video: Video) -> str:
-    return video.order.script.text or video.order.prompt
+    return video.create_request.directives.text or video.create_request.prompt
 
 
 def clip_of(video: Video, fault: str | None = None) -> Clip:
     """Render what is to be delivered. Slow: call it off the event loop."""
     if fault in SUBSTITUTES:
         return SUBSTITUTES[fault](video)
-    return padded(render(drawn_text(video), video.order.size, video.order.seconds), video.order.script.bytes)
+    return padded(
+        render(drawn_text(video), video.create_request.size, video.create_request.seconds),
+        video.create_request.directives.bytes,
+    )
 
 
 def asked_span(headers: Headers, clip: Clip) -> tuple[int, int] | None:
@@ -86,44 +95,44 @@ def asked_span(headers: Headers, clip: Clip) -> tuple[int, int] | None:
 class Delivery:
     """One answer of the content route, as an ASGI application."""
 
-    def __init__(self, clip: Clip, manner: Manner, on_whole: Callable[[], None]) -> None:
-        self.clip, self.manner, self.on_whole = clip, manner, on_whole
+    def __init__(self, clip: Clip, delivery_fault: DeliveryFault, on_whole: Callable[[], None]) -> None:
+        self.clip, self.delivery_fault, self.on_whole = clip, delivery_fault, on_whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        span = asked_span(Headers(scope=scope), self.clip) if self.manner.ranges else None
+        span = asked_span(Headers(scope=scope), self.clip) if self.delivery_fault.ranges else None
         start, stop = span or (0, self.clip.size)
         if span and start >= stop:
             await _send_head(send, 416, {"Content-Range": f"bytes */{self.clip.size}", "Content-Length": "0"})
             await send({"type": "http.response.body", "body": b""})
             return
-        end = start + int((stop - start) * self.manner.share)
+        end = start + int((stop - start) * self.delivery_fault.share)
         headers = self._headers(start, stop, end, partial=span is not None)
-        if not self.manner.framed and scope["method"] != "HEAD":
+        if not self.delivery_fault.framed and scope["method"] != "HEAD":
             await self._send_unframed(scope, headers, start, end)
         else:
             await _send_head(send, 206 if span else 200, headers)
             if scope["method"] != "HEAD":
                 await self._send_body(scope, send, start, end)
-        if self.manner.ending == "end" or scope["method"] == "HEAD":
+        if self.delivery_fault.ending == "end" or scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
             return
-        if self.manner.ending == "drop":
+        if self.delivery_fault.ending == "drop":
             transport_of(scope).close()
         await until_gone(receive)
 
     def _headers(self, start: int, stop: int, end: int, *, partial: bool) -> dict[str, str]:
-        headers = {"Content-Type": self.manner.content_type or self.clip.content_type}
-        if self.manner.ranges:
+        headers = {"Content-Type": self.delivery_fault.content_type or self.clip.content_type}
+        if self.delivery_fault.ranges:
             headers |= {"Accept-Ranges": "bytes", "ETag": self.clip.etag}
         if partial:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{self.clip.size}"
         lengths = {"all": stop - start, "sent": end - start}
-        if self.manner.announces in lengths:
-            headers["Content-Length"] = str(lengths[self.manner.announces])
+        if self.delivery_fault.announces in lengths:
+            headers["Content-Length"] = str(lengths[self.delivery_fault.announces])
         return headers
 
     async def _send_body(self, scope: Scope, send: Send, start: int, end: int) -> None:
-        sound = self.manner.share == 1 and self.clip.is_video
+        sound = self.delivery_fault.share == 1 and self.clip.is_video
         for chunk in self.clip.chunks(start, end):
             if transport_of(scope).is_closing():
                 return

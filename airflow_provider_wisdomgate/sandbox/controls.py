@@ -6,31 +6,31 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from airflow_provider_wisdomgate.sandbox.app import World
+from airflow_provider_wisdomgate.sandbox.app import GatewayState
 from airflow_provider_wisdomgate.sandbox.replies import error
 from airflow_provider_wisdomgate.sandbox.videos import Store
 
 
 def videos_of(store: Store) -> list[dict[str, object]]:
     """List the videos with what was sent to make them in `fields` (of an upload: name, type, size and hash)."""
-    return [{**video.as_object(), "fields": dict(video.order.fields)} for video in store.all()]
+    return [{**video.as_object(), "fields": dict(video.create_request.fields)} for video in store.all()]
 
 
-def routes(world: World) -> list[Route]:
+def routes(gateway: GatewayState) -> list[Route]:
     """Build the /_sandbox routes."""
 
     async def counts(request: Request) -> Response:
-        return JSONResponse(world.store.counts())
+        return JSONResponse(gateway.store.counts())
 
     async def videos(request: Request) -> Response:
-        return JSONResponse(videos_of(world.store))
+        return JSONResponse(videos_of(gateway.store))
 
     async def requests(request: Request) -> Response:
-        return JSONResponse(world.store.requests())
+        return JSONResponse(gateway.store.requests())
 
     async def act(request: Request) -> Response:
         try:
-            _act(world, request.path_params["action"], dict(request.query_params))
+            _act(gateway, request.path_params["action"], dict(request.query_params))
         except (KeyError, TypeError, ValueError) as problem:
             return error(400, f"bad control: {problem!r}")
         return JSONResponse({"ok": True})
@@ -43,16 +43,16 @@ def routes(world: World) -> list[Route]:
     ]
 
 
-def _act(world: World, action: str, given: dict[str, str]) -> None:
+def _act(gateway: GatewayState, action: str, given: dict[str, str]) -> None:
     if action == "reset":
-        world.store.reset()
-        world.outages.reset()
+        gateway.store.reset()
+        gateway.outages.reset()
     elif action == "down":
-        world.outages.down(float(given["seconds"]))
+        gateway.outages.down(float(given["seconds"]))
     elif action == "burst":
-        world.outages.burst(int(given["status"]), float(given["seconds"]), given.get("retry_after"))
+        gateway.outages.burst(int(given["status"]), float(given["seconds"]), given.get("retry_after"))
     elif action == "limit":
         limit = given.get("requests_per_minute")
-        world.outages.limit(int(limit) if limit else None)
+        gateway.outages.limit(int(limit) if limit else None)
     else:
         raise ValueError(f"unknown action {action!r}; known: reset down burst limit")

@@ -13,11 +13,11 @@ from typing import Any, Self
 import uvicorn
 
 from airflow_provider_wisdomgate.sandbox import controls
-from airflow_provider_wisdomgate.sandbox.app import GATEWAY_ROUTES, STORAGE_ROUTES, World, build
-from airflow_provider_wisdomgate.sandbox.front import Front
+from airflow_provider_wisdomgate.sandbox.app import GATEWAY_ROUTES, STORAGE_ROUTES, GatewayState, build
+from airflow_provider_wisdomgate.sandbox.connections import Protocol
+from airflow_provider_wisdomgate.sandbox.middleware import Middleware
 from airflow_provider_wisdomgate.sandbox.outages import Outages
 from airflow_provider_wisdomgate.sandbox.videos import Store
-from airflow_provider_wisdomgate.sandbox.wire import Protocol
 
 START_TIMEOUT = 10.0
 
@@ -74,10 +74,11 @@ class Sandbox:
         ports = [int(each.getsockname()[1]) for each in sockets]
         host = f"[{self._address}]" if ":" in self._address else self._address
         self.url, self.storage_url = (f"http://{host}:{port}" for port in ports)
-        world = World(self._store, self._outages, self.api_key, self.storage_url, secrets.token_bytes(16))
-        gateway = build(world, GATEWAY_ROUTES + controls.routes(world))
-        front = Front(world, dict(zip(ports, (gateway, build(world, STORAGE_ROUTES)), strict=True)))
-        self._server = server = _Server(_config(front))
+        gateway = GatewayState(self._store, self._outages, self.api_key, self.storage_url, secrets.token_bytes(16))
+        api = build(gateway, GATEWAY_ROUTES + controls.routes(gateway))
+        apps = (api, build(gateway, STORAGE_ROUTES))
+        middleware = Middleware(gateway, dict(zip(ports, apps, strict=True)))
+        self._server = server = _Server(_config(middleware))
         self._thread = thread = threading.Thread(target=server.run, args=(sockets,), name="sandbox", daemon=True)
         thread.start()
         _await_start(server, thread)
@@ -116,8 +117,10 @@ class Sandbox:
         """Say how often what happened. `creates` and `remixes` were paid; `*_requests` and the rest were asked."""
         return self._store.counts()
 
-    def looks_of(self, video_id: str) -> int:
-        return self._store.looks_of(video_id)
+    def polls_of(self, video_id: str) -> int:
+        return self._store.polls_of(video_id)
+
+    looks_of = polls_of  # its earlier name
 
     def videos(self) -> list[dict[str, Any]]:
         """List the video objects in the order of creation, each with what was sent to make it in `fields`."""
@@ -148,7 +151,7 @@ def _await_start(server: _Server, thread: threading.Thread) -> None:
         time.sleep(0.002)
 
 
-def _config(app: Front) -> uvicorn.Config:
+def _config(app: Middleware) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,

@@ -9,14 +9,14 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_wisdomgate.sandbox.orders import Order
+from airflow_provider_wisdomgate.sandbox.create_request import CreateRequest
 
 REMEMBERED_REQUESTS = 10_000
 # One place to name them, so that counts() has a zero for what never happened.
 COUNTS = (
     "creates",
     "create_requests",
-    "looks",
+    "polls",
     "downloads",
     "downloaded_whole",
     "heads",
@@ -40,7 +40,7 @@ MESSAGES = {"moderation_blocked": "Your request was blocked by our moderation sy
 class Video:
     """One paid video. Everything it says about itself is a function of its age."""
 
-    order: Order
+    create_request: CreateRequest
     id: str
     render: float
     expires_after: float
@@ -57,44 +57,44 @@ class Video:
         """Name the phase, queued for the first fifth: queued, processing, completed or failed."""
         if age < self.render / 5:
             return "queued"
-        if self.order.script.never or age < self.render:
+        if self.create_request.directives.never or age < self.render:
             return "processing"
-        return "failed" if self.order.script.fail else "completed"
+        return "failed" if self.create_request.directives.fail else "completed"
 
     def content_state(self, age: float) -> str:
         """Say what the content route finds: failed, unready, expired or ready."""
         phase = self.phase(age)
         if phase == "failed":
             return "failed"
-        if phase != "completed" or age < self.render + self.order.script.late:
+        if phase != "completed" or age < self.render + self.create_request.directives.late:
             return "unready"
         return "expired" if age >= self.render + self.expires_after else "ready"
 
     def as_object(self, age: float | None = None) -> dict[str, Any]:
         """Build the video object as documented."""
         age = self.age if age is None else age
-        phase, script, done = self.phase(age), self.order.script, self.created_at + self.render
-        words = {"processing": script.status or "processing", "completed": script.done or "completed"}
+        phase, directives, done = self.phase(age), self.create_request.directives, self.created_at + self.render
+        words = {"processing": directives.status or "processing", "completed": directives.done or "completed"}
         share = min(99, int(100 * age / self.render)) if self.render else 99
         return {
             "id": self.id,
             **({"task_id": self.id} if self.has_task_id else {}),
             "object": "video",
-            "model": self.order.model,
+            "model": self.create_request.model,
             "status": words.get(phase, phase),
             "progress": {"queued": 0, "processing": share}.get(phase, 100),
             "created_at": int(self.created_at),
             "completed_at": int(done) if phase == "completed" else None,
             "expires_at": int(done + self.expires_after) if phase == "completed" else None,
-            "seconds": str(self.order.seconds),
-            "size": "{}x{}".format(*self.order.size),
-            "prompt": self.order.prompt,
+            "seconds": str(self.create_request.seconds),
+            "size": "{}x{}".format(*self.create_request.size),
+            "prompt": self.create_request.prompt,
             "error": self._error() if phase == "failed" else None,
             "remixed_from_video_id": self.remixed_from,
         }
 
     def _error(self) -> dict[str, str]:
-        code = self.order.script.fail or ""
+        code = self.create_request.directives.fail or ""
         return {"code": code, "message": MESSAGES.get(code, f"The video could not be made ({code}).")}
 
 
@@ -111,31 +111,33 @@ class Store:
             self._in_flight: set[str] = set()
             self._videos: dict[str, Video] = {}
             self._counts: Counter[str] = Counter()
-            self._looks: Counter[str] = Counter()
+            self._polls: Counter[str] = Counter()
             self._tried: Counter[tuple[str, str]] = Counter()
             self._spent_seconds = 0
             self._requests: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_REQUESTS)
 
-    def make(self, order: Order, *, counted_as: str, remixed_from: str | None = None, task_id: bool = False) -> Video:
+    def make(
+        self, create_request: CreateRequest, *, counted_as: str, remixed_from: str | None = None, task_id: bool = False
+    ) -> Video:
         """Make a video: from here on it is paid for."""
-        script, name = order.script, uuid.uuid4().hex
+        directives, name = create_request.directives, uuid.uuid4().hex
         video = Video(
-            order,
-            f"video_{name[:9]}/{name[9:]}+==" if script.odd_id else f"video_{name}",
-            self._render_seconds if script.render is None else script.render,
-            self._expires_after if script.expires is None else script.expires,
+            create_request,
+            f"video_{name[:9]}/{name[9:]}+==" if directives.odd_id else f"video_{name}",
+            self._render_seconds if directives.render is None else directives.render,
+            self._expires_after if directives.expires is None else directives.expires,
             remixed_from,
             task_id,
         )
         with self._lock:
             self._videos[video.id] = video
             self._counts[counted_as] += 1
-            self._spent_seconds += order.seconds
+            self._spent_seconds += create_request.seconds
         return video
 
-    def next_fault(self, route: str, key: str, order: Order) -> str | None:
-        """Use up one turn of the order's script on a route: the name of the fault, or None to behave."""
-        turns = order.script.replies.get(route, ())
+    def next_fault(self, route: str, key: str, create_request: CreateRequest) -> str | None:
+        """Use up one turn of a create's directives on a route: the name of the fault, or None to behave."""
+        turns = create_request.directives.replies.get(route, ())
         with self._lock:
             tried = self._tried[route, key]
             self._tried[route, key] += 1
@@ -162,17 +164,18 @@ class Store:
         with self._lock:
             self._counts[name] += 1
 
-    def looked(self, video_id: str) -> None:
+    def polled(self, video_id: str) -> None:
         with self._lock:
-            self._looks[video_id] += 1
+            self._polls[video_id] += 1
 
-    def looks_of(self, video_id: str) -> int:
+    def polls_of(self, video_id: str) -> int:
         with self._lock:
-            return self._looks[video_id]
+            return self._polls[video_id]
 
     def counts(self) -> dict[str, int]:
         with self._lock:
-            return {name: self._counts[name] for name in COUNTS}
+            counts = {name: self._counts[name] for name in COUNTS}
+        return {**counts, "looks": counts["polls"]}  # its earlier name
 
     def spent_seconds(self) -> int:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Says in words what a record and a task's state mean. Pure; a record is a file's content, so any value may be odd."""
+"""Says in words what a manifest and a task's state mean. Pure; a manifest is a file, so any value may be odd."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 
-# The task may yet change the record.
+# The task may yet change the manifest.
 UNFINISHED_STATES = {
     "scheduled",
     "queued",
@@ -21,19 +21,19 @@ UNFINISHED_STATES = {
     "awaiting_input",
 }
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
-LOOK_AGAIN = 10
+REFRESH_SECONDS = 10
 
 
 def status_of(manifest: Manifest, size: int | None, state: str | None) -> tuple[str, str]:
-    """Return a headline and a sentence for a record whose clip cannot be played (yet)."""
+    """Return a headline and a sentence for a manifest whose clip cannot be played (yet)."""
     video = f"Video {manifest.video_id}" if manifest.video_id else "The video"
     if manifest.phase == "failed":
         error: Mapping[str, Any] = manifest.error if isinstance(manifest.error, Mapping) else {}
         told = [str(part) for part in (error.get("message"), error.get("next_step")) if part]
-        return "No clip came of it", " ".join(told) or "The record names no reason."
+        return "No clip came of it", " ".join(told) or "The manifest names no reason."
     if manifest.phase == "stored":
         there = "nothing is there" if size is None else f"{size} bytes are there"
-        return "The clip is gone", f"Its record says {manifest.size} bytes, and {there}. A re-run fetches it again."
+        return "The clip is gone", f"Its manifest says {manifest.size} bytes, and {there}. A re-run fetches it again."
     if state not in UNFINISHED_STATES:
         return (
             "The task has stopped waiting",

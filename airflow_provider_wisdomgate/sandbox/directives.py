@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ROUTES = ("create", "look", "content")
+ROUTES = ("create", "poll", "content")
+# Earlier names of directives, which stay accepted.
+ALIASES = {"look": "poll"}
 CREATE, CONTENT = (("create",), ("content",))
 
 
@@ -45,7 +47,7 @@ FAULTS = (
     Fault("lost", CREATE, "made and PAID, then the connection is closed without a reply"),
     Fault("lost-504", CREATE, "made and PAID, then HTTP 504"),
     Fault("no-id", CREATE, "made and PAID, the reply has no id of any kind"),
-    Fault("task-id", CREATE, "made; the reply has only task_id, later looks have id and task_id"),
+    Fault("task-id", CREATE, "made; the reply has only task_id, later polls have id and task_id"),
     Fault("cut", CONTENT, "Content-Length of the whole, connection closed after half"),
     Fault("cut-chunked", CONTENT, "half the body, chunked, ended cleanly"),
     Fault("cut-close", CONTENT, "half the body, delimited only by the closed connection"),
@@ -77,8 +79,8 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Script:
-    """What one prompt asked for; `text` is the prompt without its directives."""
+class Directives:
+    """What one prompt asks for; `text` is the prompt without its directives."""
 
     text: str = ""
     render: float | None = None
@@ -93,31 +95,31 @@ class Script:
     replies: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
 
 
-class ScriptError(ValueError):
+class DirectiveError(ValueError):
     """A directive that nobody knows; the message names those that are known."""
 
 
 def _seconds(value: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        raise ScriptError(f"{value!r} is no number of seconds")
+        raise DirectiveError(f"{value!r} is no number of seconds")
     return float(value)
 
 
 def _count(value: str) -> int:
     if not re.fullmatch(r"\d{1,12}", value):
-        raise ScriptError(f"{value!r} is no whole number")
+        raise DirectiveError(f"{value!r} is no whole number")
     return int(value)
 
 
 def _word(value: str) -> str:
     if not re.fullmatch(r"[\w.-]+", value):
-        raise ScriptError(f"{value!r} is no word")
+        raise DirectiveError(f"{value!r} is no word")
     return value
 
 
 def _flag(value: str) -> bool:
     if value:
-        raise ScriptError("takes no value")
+        raise DirectiveError("takes no value")
     return True
 
 
@@ -134,7 +136,7 @@ def _turn(route: str, text: str) -> Turn:
         name, times = match[1], int(match[2])
     if name not in _FAULTS_OF[route]:
         known = " ".join(fault.name for fault in FAULTS if route in fault.routes)
-        raise ScriptError(f"{text!r} is no reply of {route}; known: {known}")
+        raise DirectiveError(f"{text!r} is no reply of {route}; known: {known}")
     return Turn(name, times)
 
 
@@ -157,38 +159,39 @@ DIRECTIVES = (
     Directive("expires", "SECONDS", _seconds, "content is gone that long after completed"),
     Directive("bytes", "N", _count, "pads the MP4 to N bytes"),
     Directive("create", "REPLY", _turns("create"), "misbehaves on POST /v1/videos"),
-    Directive("look", "REPLY", _turns("look"), "misbehaves on GET /v1/videos/{id}"),
+    Directive("poll", "REPLY", _turns("poll"), "misbehaves on GET /v1/videos/{id}"),
     Directive("content", "REPLY", _turns("content"), "misbehaves on GET /v1/videos/{id}/content of a finished video"),
 )
 _BY_KEY = {directive.key: directive for directive in DIRECTIVES}
 _BLOCK = re.compile(r"\[sandbox:([^\]]*)(\]?)", re.IGNORECASE)
 
 
-def parse(prompt: str) -> Script:
-    """Read every `[sandbox: ...]` of a prompt; raise ScriptError on anything unknown."""
+def parse(prompt: str) -> Directives:
+    """Read every `[sandbox: ...]` of a prompt; raise DirectiveError on anything unknown."""
     values: dict[str, Any] = {}
     replies: dict[str, tuple[Turn, ...]] = {}
     for body, end in _BLOCK.findall(prompt):
         if not end:
-            raise ScriptError("'[sandbox:' without its closing ']'")
+            raise DirectiveError("'[sandbox:' without its closing ']'")
         for item in re.split(r"[\s,]+", body.strip(" ,\t\r\n")):
             key, value = _read(item)
             if key in ROUTES:
                 replies[key] = value
             else:
                 values[key.replace("-", "_")] = value
-    return Script(text=" ".join(_BLOCK.sub(" ", prompt).split()), replies=replies, **values)
+    return Directives(text=" ".join(_BLOCK.sub(" ", prompt).split()), replies=replies, **values)
 
 
 def _read(item: str) -> tuple[str, Any]:
-    key, _, value = item.partition("=")
+    name, _, value = item.partition("=")
+    key = ALIASES.get(name, name)
     directive = _BY_KEY.get(key)
     if directive is None:
-        raise ScriptError(f"unknown sandbox directive {key!r}; known: {' '.join(map(_usage, DIRECTIVES))}")
+        raise DirectiveError(f"unknown sandbox directive {key!r}; known: {' '.join(map(_usage, DIRECTIVES))}")
     try:
         return key, directive.read(value)
-    except ScriptError as error:
-        raise ScriptError(f"sandbox directive {key!r}: {error}") from None
+    except DirectiveError as error:
+        raise DirectiveError(f"sandbox directive {key!r}: {error}") from None
 
 
 def _usage(directive: Directive) -> str:
@@ -201,7 +204,7 @@ def explain() -> str:
     lines += [f"  {_usage(directive):<16} {directive.help}" for directive in DIRECTIVES]
     lines += ["", "REPLY is a name below; name xN without the space (500x2) = only the first N times, then the next of"]
     lines += ["several joined with + (500x2+429x1), then normal. create= counts per prompt, the others per video."]
-    for title, wanted in (("create, look and content", ROUTES), ("create", CREATE), ("content", CONTENT)):
+    for title, wanted in (("create, poll and content", ROUTES), ("create", CREATE), ("content", CONTENT)):
         lines += ["", f"Replies of {title}:"]
         lines += [f"  {fault.name:<16} {fault.help}" for fault in FAULTS if fault.routes == wanted]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ LONGEST = 4096
 
 
 @dataclass(frozen=True)
-class Place:
+class ClipLocation:
     """A file or folder of a store. ``netloc`` has the connection id in it, so that a URI cannot choose another."""
 
     scheme: str
@@ -36,7 +36,7 @@ class Place:
         """The media type, None for what is never served."""
         return KINDS.get(os.path.splitext(self.parts[-1])[1].lower()) if self.parts else None
 
-    def is_below(self, other: Place) -> bool:
+    def is_below(self, other: ClipLocation) -> bool:
         if (self.scheme, self.netloc) != (other.scheme, other.netloc):
             return False
         depth = len(other.parts)
@@ -45,7 +45,7 @@ class Place:
         return len(self.parts) > depth and self.parts[:depth] == other.parts
 
 
-def place_of(uri: Any) -> Place | None:
+def location_of(uri: Any) -> ClipLocation | None:
     """Read a URI or an absolute path, as :func:`stores.open_store` does; None for what has no business here.
 
     Local paths are resolved, so that a symlink counts as what it leads to.
@@ -59,19 +59,19 @@ def place_of(uri: Any) -> Place | None:
     if any(part in ("", ".", "..") for part in unquote(path).strip("/").split("/") if path != "/"):
         return None
     if scheme not in LOCAL:
-        return Place(scheme, netloc, _parts(path)) if scheme and netloc else None
+        return ClipLocation(scheme, netloc, _parts(path)) if scheme and netloc else None
     if netloc:
         return None
-    return Place("file", "", _parts(os.path.realpath(unquote(path) if is_uri else path)))
+    return ClipLocation("file", "", _parts(os.path.realpath(unquote(path) if is_uri else path)))
 
 
-def allowed(uri: Any, prefixes: Iterable[str]) -> Place | None:
-    """Return the place of a clip's URI if it is one that may be looked at."""
-    place = place_of(uri)
-    if place is None or place.kind is None or uri.endswith("/"):
+def served_location(uri: Any, prefixes: Iterable[str]) -> ClipLocation | None:
+    """Return the location of a clip's URI if it is one that may be served."""
+    location = location_of(uri)
+    if location is None or location.kind is None or uri.endswith("/"):
         return None
-    folders = (place_of(prefix) for prefix in prefixes)
-    return place if any(folder is not None and place.is_below(folder) for folder in folders) else None
+    folders = (location_of(prefix) for prefix in prefixes)
+    return location if any(folder is not None and location.is_below(folder) for folder in folders) else None
 
 
 def prefixes_of(storage_path: str | None, served_paths: str | None) -> tuple[str, ...]:

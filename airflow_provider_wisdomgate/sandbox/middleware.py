@@ -13,16 +13,16 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_wisdomgate.sandbox.app import World
+from airflow_provider_wisdomgate.sandbox.app import GatewayState
+from airflow_provider_wisdomgate.sandbox.connections import REQUEST_ID, REQUEST_ID_HEADER, SERVER, Drop
 from airflow_provider_wisdomgate.sandbox.replies import error
-from airflow_provider_wisdomgate.sandbox.wire import REQUEST_ID, REQUEST_ID_HEADER, SERVER, Drop
 
 log = logging.getLogger("airflow_provider_wisdomgate.sandbox")
 # (method, path) -> what is counted when such a request arrives, whatever becomes of it
 ASKED = (
     ("POST", re.compile(r"/v1/videos"), "create_requests"),
     ("GET", re.compile(r"/v1/videos"), "lists"),
-    ("GET", re.compile(r"/v1/videos/([^/]+)"), "looks"),
+    ("GET", re.compile(r"/v1/videos/([^/]+)"), "polls"),
     ("GET", re.compile(r"/v1/videos/[^/]+/content"), "downloads"),
     ("HEAD", re.compile(r"/v1/videos/[^/]+/content"), "heads"),
     ("DELETE", re.compile(r"/v1/videos/[^/]+"), "deletes"),
@@ -33,11 +33,11 @@ ASKED = (
 )
 
 
-class Front:
+class Middleware:
     """One for both ports: `apps` maps a port to the application behind it."""
 
-    def __init__(self, world: World, apps: dict[int, ASGIApp]) -> None:
-        self.world, self.apps = world, apps
+    def __init__(self, gateway: GatewayState, apps: dict[int, ASGIApp]) -> None:
+        self.gateway, self.apps = gateway, apps
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Routed on the raw path: an id that the client did not percent-encode must not be found by luck.
@@ -46,18 +46,18 @@ class Front:
         app = self.apps[scope["server"][1]]
         if scope["path"].startswith("/_sandbox/"):
             await self._serve(app, scope, receive, send)
-        elif self.world.outages.is_down():
-            self.world.store.count("refused_down")
+        elif self.gateway.outages.is_down():
+            self.gateway.store.count("refused_down")
             await Drop()(scope, receive, send)
         else:
             self._note(scope)
-            self.world.store.enter(scope[REQUEST_ID])
+            self.gateway.store.enter(scope[REQUEST_ID])
             try:
                 # One turn of the loop, so that requests that arrived together are seen in flight together.
                 await asyncio.sleep(0)
                 await self._serve(self._refusal(scope) or app, scope, receive, send)
             finally:
-                self.world.store.leave(scope[REQUEST_ID])
+                self.gateway.store.leave(scope[REQUEST_ID])
 
     async def _serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         async def signed_send(message: Message) -> None:
@@ -75,11 +75,11 @@ class Front:
         headers, method, path = Headers(scope=scope), scope["method"], scope["path"]
         for asked_method, pattern, name in ASKED:
             if asked_method == method and (match := pattern.fullmatch(path)):
-                self.world.store.count(name)
-                if name == "looks":
-                    self.world.store.looked(unquote(match[1]))
+                self.gateway.store.count(name)
+                if name == "polls":
+                    self.gateway.store.polled(unquote(match[1]))
         query = scope["query_string"].decode("ascii", "replace")
-        self.world.store.record(
+        self.gateway.store.record(
             {
                 "time": time.time(),
                 "port": scope["server"][1],
@@ -95,7 +95,7 @@ class Front:
         """Answer a /v1 request that is not let in: a burst, a wrong key, too many a minute."""
         if not scope["path"].startswith("/v1"):
             return None
-        store, outages = self.world.store, self.world.outages
+        store, outages = self.gateway.store, self.gateway.outages
         if burst := outages.current_burst():
             store.count("burst_replies")
             reply = error(burst.status)
@@ -103,7 +103,7 @@ class Front:
                 reply.headers["Retry-After"] = burst.retry_after
             return reply
         given = Headers(scope=scope).get("authorization", "")
-        if not hmac.compare_digest(given.encode(), f"Bearer {self.world.api_key}".encode()):
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.gateway.api_key}".encode()):
             store.count("unauthorized")
             return error(401)
         wait = outages.admit()

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.sandbox.script import Script, ScriptError, parse
+from airflow_provider_wisdomgate.sandbox.directives import DirectiveError, Directives, parse
 
 SORA_SECONDS = ("4", "8", "12", "1", "2")
 LONGEST_SECONDS = 60
 
 
-class OrderError(ValueError):
+class CreateRequestError(ValueError):
     """A create that the gateway refuses with 400; `param` names the field."""
 
     def __init__(self, param: str, message: str) -> None:
@@ -22,35 +22,39 @@ class OrderError(ValueError):
 
 
 @dataclass(frozen=True)
-class Order:
+class CreateRequest:
     model: str
     prompt: str
     seconds: int
     size: tuple[int, int]
-    script: Script
+    directives: Directives
     fields: Mapping[str, Any]
 
 
-def read_order(fields: Mapping[str, Any]) -> Order:
+def read_create_request(fields: Mapping[str, Any]) -> CreateRequest:
     """Check the fields of a create; an uploaded file stands in them as a dict with its `content_type`."""
     model, prompt = _text(fields, "model"), _text(fields, "prompt")
     reference = fields.get("input_reference")
     if isinstance(reference, dict) and not str(reference.get("content_type")).startswith("image/"):
-        raise OrderError("input_reference", f"unsupported mimetype {reference.get('content_type')!r}; send image/*")
-    return Order(model, prompt, read_seconds(model, fields), read_size(fields), read_script(prompt), dict(fields))
+        raise CreateRequestError(
+            "input_reference", f"unsupported mimetype {reference.get('content_type')!r}; send image/*"
+        )
+    return CreateRequest(
+        model, prompt, read_seconds(model, fields), read_size(fields), read_directives(prompt), dict(fields)
+    )
 
 
-def read_script(prompt: str) -> Script:
+def read_directives(prompt: str) -> Directives:
     try:
         return parse(prompt)
-    except ScriptError as error:
-        raise OrderError("prompt", str(error)) from None
+    except DirectiveError as error:
+        raise CreateRequestError("prompt", str(error)) from None
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise OrderError(name, f"Missing required parameter: {name!r} (a string that is not blank)")
+        raise CreateRequestError(name, f"Missing required parameter: {name!r} (a string that is not blank)")
     return value
 
 
@@ -59,16 +63,20 @@ def read_seconds(model: str, fields: Mapping[str, Any]) -> int:
     if model.startswith("sora"):
         value = fields.get("seconds", "4")
         if not isinstance(value, str) or value not in SORA_SECONDS:
-            raise OrderError("seconds", f"Invalid value: {value!r}. {model} takes seconds as a string: '4', '8', '12'")
+            raise CreateRequestError(
+                "seconds", f"Invalid value: {value!r}. {model} takes seconds as a string: '4', '8', '12'"
+            )
         return int(value)
     if model.startswith("doubao-seedance"):
         value = fields.get("duration", 5)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 15:
-            raise OrderError("duration", f"Invalid value: {value!r}. {model} takes duration as an integer from 4 to 15")
+            raise CreateRequestError(
+                "duration", f"Invalid value: {value!r}. {model} takes duration as an integer from 4 to 15"
+            )
         return value
     value = fields.get("seconds", fields.get("duration", 4))
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,2}", str(value)) or not 1 <= int(value) <= LONGEST_SECONDS:
-        raise OrderError("seconds", f"Invalid value: {value!r}. Whole seconds from 1 to {LONGEST_SECONDS}")
+        raise CreateRequestError("seconds", f"Invalid value: {value!r}. Whole seconds from 1 to {LONGEST_SECONDS}")
     return int(value)
 
 
@@ -77,5 +85,5 @@ def read_size(fields: Mapping[str, Any]) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", value) if isinstance(value, str) else None
     width, height = (int(match[1]), int(match[2])) if match else (0, 0)
     if not all(16 <= side <= 4096 and side % 2 == 0 for side in (width, height)):
-        raise OrderError("size", f"Invalid value: {value!r}. 'WIDTHxHEIGHT', both even, from 16 to 4096")
+        raise CreateRequestError("size", f"Invalid value: {value!r}. 'WIDTHxHEIGHT', both even, from 16 to 4096")
     return width, height

@@ -14,18 +14,18 @@ from typing import Any
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import MANIFEST, Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.plugin.places import Place, allowed
+from airflow_provider_wisdomgate.plugin.served_paths import ClipLocation, served_location
 
 CHUNK = 1024**2
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A record that names the DAG, and how many bytes stand where it says (None: nothing, or not looked)."""
+class FoundClip:
+    """A manifest that names the DAG, and how many bytes stand where it says (None: nothing, or not read)."""
 
-    place: Place
-    target: Destination
+    location: ClipLocation
+    destination: Destination
     manifest: Manifest
     size: int | None
 
@@ -36,34 +36,34 @@ class Found:
     def chunks(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes from ``start`` to before ``end``."""
         for position in range(start, end, CHUNK):
-            yield self.target.read_range(position, min(position + CHUNK, end))
+            yield self.destination.read_range(position, min(position + CHUNK, end))
 
 
-def find(uri: Any, dag_id: str, prefixes: Iterable[str]) -> Found | None:
+def find_clip(uri: Any, dag_id: str, prefixes: Iterable[str]) -> FoundClip | None:
     """Return what a viewer of the DAG may see at a URI, None for everything else.
 
     :raises StorageError: the storage cannot be read from here.
     """
-    place = allowed(uri, prefixes)
-    if place is None or _record_leads_away(place):
+    location = served_location(uri, prefixes)
+    if location is None or _is_manifest_a_symlink(location):
         return None
     try:
-        target = Destination(place.uri)
-        manifest = target.read()
+        destination = Destination(location.uri)
+        manifest = destination.read()
         if manifest is None or not _is_of(manifest, dag_id):
             return None
-        size = target.clip_size() if manifest.phase == "stored" else None
+        size = destination.clip_size() if manifest.phase == "stored" else None
     except (errors.DestinationTakenError, errors.ConfigurationError) as error:
         log.warning("Not shown: %s", error)
         return None
-    return Found(place, target, manifest, size)
+    return FoundClip(location, destination, manifest, size)
 
 
 def _is_of(manifest: Manifest, dag_id: str) -> bool:
     return isinstance(manifest.made_by, Mapping) and manifest.made_by.get("dag_id") == dag_id
 
 
-def _record_leads_away(place: Place) -> bool:
-    """Tell whether a local record is a symlink; the clip's own path is resolved already."""
-    record = place.uri + MANIFEST
-    return place.scheme == "file" and os.path.realpath(record) != record
+def _is_manifest_a_symlink(location: ClipLocation) -> bool:
+    """Tell whether a local manifest is a symlink; the clip's own path is resolved already."""
+    path = location.uri + MANIFEST
+    return location.scheme == "file" and os.path.realpath(path) != path
