@@ -368,7 +368,7 @@ def test_a_placeholder_for_a_key_spoils_no_answer(key: str, tasks: Tasks, marked
 
 
 @pytest.mark.parametrize("quoted", ["{}", "{}!", "Bearer {}"])
-def test_a_key_is_struck_out_however_an_answer_spells_it(
+def test_a_key_is_redacted_however_an_answer_spells_it(
     quoted: str, tasks: Tasks, net: Net, marked: Callable[..., None]
 ) -> None:
     in_json, in_url = KEY.replace("/", "\\/"), quote(KEY, safe="")
@@ -392,7 +392,7 @@ def test_a_key_is_struck_out_however_an_answer_spells_it(
 
 
 def sync_and_async(tasks: Tasks) -> list[Any]:
-    """Look at a video with both clients and as a trigger, and return the ends."""
+    """Poll a video with both clients and as a trigger, and return the ends."""
 
     async def poll() -> Any:
         async with AsyncClient(WisdomGateHook().settings) as client:

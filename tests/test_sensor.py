@@ -120,12 +120,12 @@ def test_a_sensor_that_may_not_fail_skips_in_every_mode(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_look_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: Sandbox, context: Context) -> None:
+def test_a_poll_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: Sandbox, context: Context) -> None:
     video_id = made(hook, "poll=500")
     rescheduled = mode == "reschedule"
     with pytest.raises(AirflowException):
         end_of(mode, context(), video_id, BRIEF if rescheduled else PATIENT)
-    # Airflow waits between the looks of a rescheduled task, and this test does not.
+    # Airflow waits between the polls of a rescheduled task, and this test does not.
     assert rescheduled or sandbox.polls_of(video_id) in (10, 11)
 
 
@@ -139,7 +139,7 @@ def test_a_video_id_that_is_none_is_named_before_any_request(
     assert sandbox.requests() == []
 
 
-def test_a_missing_connection_ends_a_deferred_wait_after_some_misses_and_is_named(
+def test_a_missing_connection_ends_a_deferred_wait_after_some_failed_polls_and_is_named(
     hook: WisdomGateHook, context: Context
 ) -> None:
     sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True)

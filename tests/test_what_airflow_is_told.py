@@ -139,7 +139,7 @@ def test_a_decorated_function_that_returns_no_prompt_is_named(
 
 
 @contextmanager
-def killed_at_the_first_look(task: WisdomGateGenerateVideoOperator, sandbox: Sandbox) -> Iterator[None]:
+def killed_at_the_first_poll(task: WisdomGateGenerateVideoOperator, sandbox: Sandbox) -> Iterator[None]:
     """Call ``on_kill`` as Airflow does on SIGTERM, from beside the running task."""
 
     def kill() -> None:
@@ -160,7 +160,7 @@ def test_a_killed_task_leaves_its_video_and_a_rerun_goes_on_with_it(
 ) -> None:
     task = generate(asked("render=0.2"))
 
-    with pytest.raises(errors.StoppedError), killed_at_the_first_look(task, sandbox):
+    with pytest.raises(errors.StoppedError), killed_at_the_first_poll(task, sandbox):
         task.execute(context())
     clip = generate(asked("render=0.2")).execute(context())
 
@@ -173,7 +173,7 @@ def test_a_task_killed_with_delete_on_kill_deletes_its_video_and_a_rerun_makes_a
 ) -> None:
     task = generate(asked("never"), delete_on_kill=True)
 
-    with pytest.raises(errors.StoppedError), killed_at_the_first_look(task, sandbox):
+    with pytest.raises(errors.StoppedError), killed_at_the_first_poll(task, sandbox):
         task.execute(context())
 
     assert (sandbox.counts()["creates"], sandbox.counts()["deletes"]) == (1, 1)

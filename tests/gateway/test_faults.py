@@ -115,7 +115,7 @@ CREATE_CASES = (
     Case("no-id", LOST, 1, 200, paid=1),
     Case("task-id", None, 1, paid=1),
 )
-LOOK_CASES = (
+POLL_CASES = (
     Case("400", errors.BadRequestError, 1, 400, "invalid_request"),
     Case("401", errors.AuthenticationError, 1, 401, "invalid_api_key"),
     Case("401-quoting", errors.AuthenticationError, 1, 401, "invalid_api_key"),
@@ -156,7 +156,7 @@ def test_the_tables_name_every_fault_that_the_sandbox_knows() -> None:
         return {fault.name for fault in FAULTS if route in fault.routes} - {case.fault for case in cases}
 
     assert untried("create", CREATE_CASES) == {"slow"}  # has a test of its own below
-    assert untried("poll", LOOK_CASES) == set()
+    assert untried("poll", POLL_CASES) == set()
     from test_faults_of_content import CASES
 
     named = {name.rstrip("0123456789").removesuffix("x") for fault in CASES for name in fault.split("+")} | set(CASES)
@@ -187,8 +187,8 @@ def test_a_create_whose_answer_comes_too_late_is_lost_and_sent_once(send: Send, 
 
 
 @both_clients
-@pytest.mark.parametrize("case", LOOK_CASES, ids=str)
-def test_a_look_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
+@pytest.mark.parametrize("case", POLL_CASES, ids=str)
+def test_a_poll_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
     case: Case, send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
     video = hook.create_video(prompt=asked(f"render=0 poll={case.fault}"), **SMALL)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support import SMALL, LocalPlace, asked, sha256, told
-from test_faults import CREATE_CASES, LOOK_CASES, Case
+from test_faults import CREATE_CASES, POLL_CASES, Case
 from test_faults_of_content import CASES as CONTENT_CASES
 from test_faults_of_content import MOV, MP4, WEBM, whole
 
@@ -64,11 +64,11 @@ def test_a_fault_at_the_create(
     assert sandbox.counts()["creates"] == case.paid
 
 
-@pytest.mark.parametrize("case", [case for case in LOOK_CASES if not case.fault.startswith(SILENT)], ids=str)
-def test_a_fault_at_a_look(
+@pytest.mark.parametrize("case", [case for case in POLL_CASES if not case.fault.startswith(SILENT)], ids=str)
+def test_a_fault_at_a_poll(
     case: Case, hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace, context: Callable[..., Any]
 ) -> None:
-    # Being told to slow down is no miss: only the deadline ends such a wait.
+    # Being told to slow down is no failed poll: only the deadline ends such a wait.
     is_slowed = case.error is errors.RateLimitedError
     outcome = generate(asked(f"poll={case.fault} render=0"), local, context, timeout=0.2 if is_slowed else 60.0)
 

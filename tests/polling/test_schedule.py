@@ -1,4 +1,4 @@
-"""When the next look comes and how many a connection may send: tables, and budgets played through without a clock."""
+"""When the next poll comes and how many a connection may send: tables, and waits played without a clock."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_a_long_rest_saves_nothing_up() -> None:
     assert not rate_limit.is_free(1000.9)
 
 
-def test_without_a_cap_every_look_is_free() -> None:
+def test_without_a_cap_every_poll_is_free() -> None:
     assert len(greedy(RateLimit(), 10.0, 0.1)) == 100
 
 
-def test_a_429_stops_all_looks_for_as_long_as_the_gateway_says() -> None:
+def test_a_429_stops_all_polls_for_as_long_as_the_gateway_says() -> None:
     rate_limit = RateLimit()
     rate_limit.rate_limited(sent=0.0, now=1.0, retry_after=30.0, jitter=0.0)
     assert [rate_limit.is_free(now) for now in (1.0, 30.9, 31.0)] == [False, False, True]
@@ -115,7 +115,7 @@ def test_a_second_429_never_shortens_the_stop_of_the_first() -> None:
     assert rate_limit.free_at == 31.0
 
 
-def test_429s_in_a_row_stop_the_looks_ever_longer_up_to_a_limit() -> None:
+def test_429s_in_a_row_stop_the_polls_ever_longer_up_to_a_limit() -> None:
     rate_limit, now, stops = RateLimit(), 0.0, []
     for _ in range(9):
         rate_limit.rate_limited(now, now, None, jitter=1.0)
@@ -124,7 +124,7 @@ def test_429s_in_a_row_stop_the_looks_ever_longer_up_to_a_limit() -> None:
     assert stops == pytest.approx([2.0, 4.0, 8.0, 16.0, 32.0, 64.0, *[LONGEST_BACKOFF] * 3])
 
 
-def test_looks_that_were_under_way_together_are_one_429() -> None:
+def test_polls_that_were_under_way_together_are_one_429() -> None:
     rate_limit = RateLimit()
     for number in range(100):
         rate_limit.rate_limited(sent=number / 1000, now=1.0 + number / 1000, retry_after=None, jitter=1.0)
@@ -138,7 +138,7 @@ def test_a_good_answer_from_before_the_429_does_not_end_the_caution() -> None:
     assert (rate_limit.backoff, rate_limit.slowed) == (2.0, 0.1)
 
 
-def test_after_a_429_the_looks_come_back_step_by_step() -> None:
+def test_after_a_429_the_polls_come_back_step_by_step() -> None:
     rate_limit, gaps = RateLimit(), []
     for at in (0.0, 10.0, 20.0):
         rate_limit.rate_limited(at, at, None, 1.0)
@@ -153,7 +153,7 @@ def test_after_a_429_the_looks_come_back_step_by_step() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.none() | st.floats(0, 300), JITTERS), max_size=40))
-def test_whatever_comes_the_budget_never_stops_for_good(events: list[tuple[bool, float | None, float]]) -> None:
+def test_whatever_comes_the_rate_limit_never_stops_for_good(events: list[tuple[bool, float | None, float]]) -> None:
     rate_limit, now = RateLimit(50), 0.0
     for is_limited, retry_after, jitter in events:
         now = max(now, rate_limit.free_at)

@@ -36,7 +36,9 @@ def claim(place: Place, number: int = 0, **facts: Any) -> Manifest:
 # Landing
 
 
-def test_a_clip_lands_whole_with_its_manifest_beside_it(hook: WisdomGateHook, place: Place, sandbox: Sandbox) -> None:
+def test_a_clip_is_stored_whole_with_its_manifest_beside_it(
+    hook: WisdomGateHook, place: Place, sandbox: Sandbox
+) -> None:
     video_id = made(hook)
     before = time.time()
     stored = hook.download_video(video_id, place.uri("cat.mp4"), made_by={"dag_id": "films"})
@@ -78,7 +80,7 @@ def test_an_object_gets_the_content_type_of_what_is_in_it(
     assert s3.content_type_of("cat.mp4") == kind
 
 
-def test_a_clip_of_several_chunks_lands_whole(hook: WisdomGateHook, place: Place) -> None:
+def test_a_clip_of_several_chunks_is_stored_whole(hook: WisdomGateHook, place: Place) -> None:
     size = 3 * 1024**2 + 7
     stored = hook.download_video(made(hook, f"bytes={size}"), place.uri("big.mp4"))
     assert (stored.size, stored.sha256) == (size, sha256(whole(size=size)))

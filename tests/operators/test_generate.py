@@ -89,9 +89,9 @@ def test_a_deferred_task_goes_on_in_a_new_object_from_its_event_alone(
     event = fire(deferral.value)
     manifest = resume(generate("render=0.05", deferrable=True), deferral.value, event, context())
     assert (manifest["phase"], local.read("cat.mp4"), money(sandbox)) == ("stored", whole(), (1, 1))
-    looks = sandbox.counts()["polls"]
+    polls = sandbox.counts()["polls"]
     again = generate("render=0.05", deferrable=True).execute_complete(context(), event)  # dag.test() loses the kwargs
-    assert (again, sandbox.counts()["polls"]) == (manifest, looks)
+    assert (again, sandbox.counts()["polls"]) == (manifest, polls)
 
 
 def test_a_deferral_of_a_generate_task_carries_no_prompt_and_no_key(

@@ -124,7 +124,7 @@ def test_a_body_that_breaks_again_and_again_ends_in_a_typed_error_and_no_file(
 
 
 @pytest.mark.parametrize("fault", ["truncated", "text-as-mp4", "jpeg"])
-def test_whole_content_that_is_no_video_is_fetched_no_more_often_than_patience_says(
+def test_whole_content_that_is_no_video_is_fetched_no_more_often_than_the_retry_policy_says(
     fault: str, hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace
 ) -> None:
     video_id = made(hook, f"content={fault}")

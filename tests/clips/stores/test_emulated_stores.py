@@ -40,7 +40,7 @@ BLOCK = 16 * MIB
 # Azurite's one account, the same in every installation.
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-AZURITE = Path(__file__).resolve().parents[2] / ".cache/azurite/node_modules/.bin/azurite-blob"
+AZURITE = Path(__file__).resolve().parents[3] / ".cache/azurite/node_modules/.bin/azurite-blob"
 
 
 def has(module: str) -> bool:
@@ -295,7 +295,7 @@ def test_what_another_client_wrote_is_seen_at_once(place: Place) -> None:
 
 @pytest.mark.parametrize("size", [None, 1 * MIB, BLOCK, 40 * MIB])
 @pytest.mark.parametrize("occupied", [False, True])
-def test_a_clip_lands_whole(
+def test_a_clip_is_stored_whole(
     hook: WisdomGateHook, connection: dict[str, Any], place: Place, size: int | None, occupied: bool
 ) -> None:
     from support import made, sha256, whole

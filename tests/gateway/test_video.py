@@ -1,0 +1,232 @@
+"""The video object, its status words and what a failed one raises."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from answers import FULL, NOT_READY, ended, fields_of, reply
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.replies import (
+    Reply,
+    parse_list,
+    parse_nothing,
+    parse_object,
+    parse_video,
+)
+from airflow_provider_wisdomgate.gateway.video import Video, failure_of
+
+VIDEOS: dict[str, tuple[Any, Video]] = {
+    "every field": (
+        FULL,
+        Video(
+            id="video_1",
+            model="sora-2",
+            prompt="a cat",
+            status="in_progress",
+            progress=42.0,
+            created_at=1_790_000_000.0,
+            completed_at=1_790_000_100.0,
+            expires_at=1_790_003_600.0,
+            seconds="8",
+            size="1280x720",
+            remixed_from_video_id="video_0",
+        ),
+    ),
+    "only an id": ({"id": "video_1"}, Video("video_1")),
+    "only a task_id": ({"task_id": "task_1", "status": "queued"}, Video("task_1", "queued")),
+    "both ids": ({"id": "video_1", "task_id": "task_1"}, Video("video_1")),
+    "an empty id beside a task_id": ({"id": "", "task_id": "task_1"}, Video("task_1")),
+    "a null id beside a task_id": ({"id": None, "task_id": "task_1"}, Video("task_1")),
+    "a number for an id": ({"id": 7}, Video("7")),
+    "inside data": (
+        {"code": "success", "message": "", "data": {"task_id": "task_1", "status": "SUCCESS", "progress": "100%"}},
+        Video("task_1", "SUCCESS", progress=100.0),
+    ),
+    "no id, but a status: the one asked for": ({"status": "queued"}, Video("asked", "queued")),
+    "nulls everywhere": (dict.fromkeys(FULL, None) | {"id": "video_1"}, Video("video_1")),
+    "lists everywhere": ({key: [1] for key in FULL} | {"id": "video_1"}, Video("video_1")),
+    "dicts everywhere": ({key: {"a": 1} for key in FULL} | {"id": "video_1"}, Video("video_1")),
+    "booleans everywhere": (dict.fromkeys(FULL, True) | {"id": "video_1"}, Video("video_1")),
+    "empty strings everywhere": (dict.fromkeys(FULL, "") | {"id": "video_1"}, Video("video_1")),
+    "numbers as strings": (
+        {"id": "v", "progress": "42.5%", "created_at": "17", "expires_at": "1e3", "seconds": 8, "status": 3},
+        Video("v", "3", progress=42.5, created_at=17.0, expires_at=1000.0, seconds="8"),
+    ),
+    "no numbers": (
+        {"id": "v", "progress": "half", "created_at": "2026-09-24T00:00:00Z", "expires_at": "never"},
+        Video("v"),
+    ),
+    "numbers beyond all bounds": (
+        b'{"id": "v", "progress": NaN, "created_at": Infinity, "completed_at": 1e999, "expires_at": 1'
+        + b"0" * 400
+        + b"}",
+        Video("v"),
+    ),
+    "error with code and message": (
+        {"id": "v", "status": "failed", "error": {"code": "moderation_blocked", "message": "no"}},
+        Video("v", "failed", error_code="moderation_blocked", error_message="no"),
+    ),
+    "error with only a message": (
+        {"id": "v", "status": "failed", "error": {"message": "no"}},
+        Video("v", "failed", error_message="no"),
+    ),
+    "error as text": ({"id": "v", "status": "failed", "error": "no"}, Video("v", "failed", error_message="no")),
+    "error with an int code": (
+        {"id": "v", "status": "failed", "error": {"code": 13, "message": "no"}},
+        Video("v", "failed", error_code="13", error_message="no"),
+    ),
+    "error with only a type": (
+        {"id": "v", "status": "failed", "error": {"type": "server_error"}},
+        Video("v", "failed", error_code="server_error"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), VIDEOS.values(), ids=VIDEOS.keys())
+def test_a_video_object_is_read_whatever_its_fields_are(body: Any, expected: Video) -> None:
+    assert parse_video(reply(200, body, video_id="asked")) == expected
+
+
+def test_a_video_carries_the_request_id_of_its_answer() -> None:
+    assert parse_video(reply(201, {"id": "v"}, {"x-request-id": "r"})) == Video("v", request_id="r")
+
+
+NO_VIDEOS: dict[str, tuple[int, Any, str]] = {
+    "200 that says not ready": (200, NOT_READY, "VideoNotReadyError"),
+    "200 with an error and no id": (200, {"error": {"message": "no", "code": "model_not_found"}}, "ModelNotFoundError"),
+    "200 with neither id nor status": (200, {"object": "video"}, "UnexpectedReplyError"),
+    "200 with an unusable id": (200, {"id": ["v"], "task_id": True}, "UnexpectedReplyError"),
+    "200 with a list": (200, [FULL], "UnexpectedReplyError"),
+    "200 with HTML": (200, b"<html>", "UnexpectedReplyError"),
+    "200 with nothing": (200, b"", "UnexpectedReplyError"),
+    "a video object under 500": (500, FULL, "GatewayFaultError"),
+    "a video object under 302": (302, FULL, "UnexpectedReplyError"),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), NO_VIDEOS.values(), ids=NO_VIDEOS.keys())
+def test_what_is_no_video_object_is_a_typed_error(status: int, body: Any, kind: str) -> None:
+    assert ended(parse_video, reply(status, body, video_id="asked"))["error"] == kind
+
+
+def test_an_id_that_was_not_answered_is_not_made_up_for_a_create() -> None:
+    assert ended(parse_video, reply(200, {"status": "queued"}))["error"] == "UnexpectedReplyError"
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(200, {"object": "list", "data": [{"id": "a"}, {"id": "b"}]}), [Video("a"), Video("b")]),
+        (reply(200, [{"id": "a"}, "junk", None, {"no": "id"}]), [Video("a")]),
+        (reply(200, {"data": []}), []),
+    ],
+    ids=["data", "bare, with junk in it", "empty"],
+)
+def test_a_list_is_read_with_or_without_a_wrapper(answer: Reply, expected: list[Video]) -> None:
+    assert parse_list(answer) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [reply(200, {"data": "x"}), reply(200, {}), reply(200, "x"), reply(404, [FULL]), reply(500, {"data": []})],
+    ids=["data is text", "no data", "text", "404 with a list", "500 with data"],
+)
+def test_what_is_no_list_is_a_typed_error(answer: Reply) -> None:
+    with pytest.raises(errors.GatewayError):
+        parse_list(answer)
+
+
+def test_an_object_is_taken_as_it_is() -> None:
+    assert parse_object(reply(200, {"available_balance": 3})) == {"available_balance": 3}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"deleted"])
+def test_nothing_is_what_any_2xx_says(body: bytes) -> None:
+    assert ended(parse_nothing, reply(204, body)) is None
+
+
+def test_an_event_or_xcom_never_holds_the_prompt() -> None:
+    video = parse_video(reply(200, FULL))
+    assert "prompt" not in video.as_dict()
+    assert "a cat" not in repr(video)
+    assert Video.from_dict(json.loads(json.dumps(video.as_dict()))) == Video(**(vars(video) | {"prompt": None}))
+
+
+DONE = ["completed", "complete", "succeeded", "success", "finished", "SUCCESS", "Completed", "FINISHED"]
+
+FAILED = ["failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted", "FAILURE"]
+
+WAITING = ["queued", "processing", "in_progress", "unknown", "submitted", "pending", "preparing", "running"]
+
+WAITING += ["generating", "postprocessing", "not_start", "NOT_START", "Queued", "IN_PROGRESS"]
+
+
+@pytest.mark.parametrize(
+    ("word", "verdict"),
+    [
+        *((word, (True, False, True)) for word in DONE),
+        *((word, (False, True, True)) for word in FAILED),
+        *((word, (False, False, True)) for word in WAITING),
+        *((word, (False, False, False)) for word in ["paused", "uploading", "done?", "completed ", "100", None]),
+    ],
+    ids=repr,
+)
+def test_a_status_word_is_done_or_failed_or_means_wait(word: str | None, verdict: tuple[bool, bool, bool]) -> None:
+    video = Video("v", word, progress=100.0, completed_at=1.0)
+    assert (video.is_done, video.is_failed, video.is_known_word) == verdict
+
+
+@settings(deadline=None)
+@given(st.none() | st.text())
+def test_a_word_that_nobody_documented_never_finishes(word: str | None) -> None:
+    video = Video("v", word, progress=100.0)
+    known = (word or "").lower() in {w.lower() for w in DONE + FAILED}
+    assert (video.is_done or video.is_failed) is known
+
+
+@pytest.mark.parametrize(
+    ("video", "expected"),
+    [
+        (Video("v", "completed"), False),
+        (Video("v", "completed", expires_at=101.0), False),
+        (Video("v", "completed", expires_at=100.0), True),
+        (Video("v", "Expired"), True),
+        (Video("v", None, expires_at=99.0), True),
+    ],
+    ids=["no time", "in time", "at that second", "the word", "past"],
+)
+def test_a_clip_expires_at_its_time_or_by_its_word(video: Video, expected: bool) -> None:
+    assert video.is_expired(100.0) is expected
+
+
+@pytest.mark.parametrize(
+    ("video", "may_recreate", "kind", "message"),
+    [
+        (Video("v", "failed"), True, "VideoFailedError", "failed: no reason given"),
+        (Video("v", "failed"), False, "VideoFailedForGoodError", "failed: no reason given"),
+        (Video("v", "cancelled", error_message="by you"), True, "VideoFailedError", "cancelled: by you"),
+        (Video("v", "failed", error_code="moderation_blocked"), True, "ModerationError", "failed: no reason given"),
+        (Video("v", "failed", error_code="Moderation_Blocked"), False, "ModerationError", "failed: no reason given"),
+        (Video("v", "failed", error_code="invalid_prompt"), True, "VideoFailedForGoodError", "failed: no reason given"),
+        (Video("v", "failed", error_code="model_not_found"), True, "VideoFailedError", "failed: no reason given"),
+        (Video("v", "EXPIRED"), True, "VideoExpiredError", "EXPIRED: no reason given"),
+        (Video("v", "failed", error_code="video_expired"), False, "VideoExpiredError", "failed: no reason given"),
+    ],
+    ids=lambda value: value.as_dict()["error_code"] or value.status if isinstance(value, Video) else str(value),
+)
+def test_a_failed_video_has_the_error_that_says_whether_another_one_may_help(
+    video: Video, may_recreate: bool, kind: str, message: str
+) -> None:
+    expected: dict[str, Any] = {
+        "error": kind,
+        "message": f"The gateway reports the video as {message}",
+        "video_id": "v",
+    }
+    if video.error_code:
+        expected["code"] = video.error_code
+    assert fields_of(failure_of(video, may_recreate=may_recreate)) == expected
