@@ -527,9 +527,9 @@ def main() -> None:
     if "lag" in options.only:
         how_late(200, 1.0)
     if "simulation" in options.only:
-        import pacing_simulation
+        import schedule_simulation
 
-        pacing_simulation.main([])
+        schedule_simulation.main([])
     if "rate_limit" in options.only:
         within_a_budget(100, 20.0)
     return None

@@ -5,6 +5,9 @@ ROOT=$PWD
 VENV=$ROOT/.venv
 PATH=$VENV/bin:$PATH
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+# uv brings certificates of its own and ignores the machine's, which an inspecting proxy needs; pip reads them.
+# The second is what older versions of uv call it.
+export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1
 # All that is tried here listens on loopback, also where a proxy leads to the package index.
 export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY} no_proxy=127.0.0.1,localhost${no_proxy:+,$no_proxy}
 

@@ -31,10 +31,19 @@ def test_a_code_block_works(language: str, code: str, tmp_path: Path) -> None:
         run_tests(code, tmp_path)
     elif language == "python":
         exec(compile(code, "block", "exec"), {"__name__": "block"})
+    elif language == "mermaid":
+        check_names(code)
     else:
         assert language == "bash", "a block of a language that nothing here can check"
         for line in code.replace("\\\n", " ").splitlines():
             check_command(line)
+
+
+def check_names(diagram: str) -> None:
+    """Look for the files and folders that a diagram names."""
+    package = ROOT / "airflow_provider_wisdomgate"
+    named = re.findall(r"[a-z_/]+(?:\.py|/)(?=[:, \"])", diagram)
+    assert [name for name in named if not (package / name).exists()] == []
 
 
 def run_tests(code: str, tmp_path: Path) -> None:

@@ -342,7 +342,7 @@ class FailingPart(io.BytesIO):
 
 
 @pytest.mark.parametrize("occupied", [False, True])
-def test_nothing_is_published_of_a_landing_that_stops(hook: WisdomGateHook, place: Place, occupied: bool) -> None:
+def test_nothing_is_published_of_a_download_that_stops(hook: WisdomGateHook, place: Place, occupied: bool) -> None:
     from support import made
 
     if occupied:
