@@ -182,6 +182,28 @@ def test_a_trigger_is_made_again_from_what_it_serialises_to() -> None:
     assert (type(again), again.serialize()) == (WisdomGateVideoTrigger, trigger.serialize())
 
 
+def test_a_trigger_row_that_version_0_1_0_wrote_still_runs_and_its_task_resumes(
+    hook: WisdomGateHook, context: Context
+) -> None:
+    """Word for word what stands in a database whose Airflow was upgraded while a task was deferred."""
+    row = {
+        "classpath": "airflow_provider_wisdomgate.triggers.WisdomGateVideoTrigger",
+        "kwargs": {
+            "video_id": made(hook),
+            "wisdomgate_conn_id": "wisdomgate_default",
+            "poll_interval": 0.05,
+            "deadline": datetime.now(UTC).timestamp() + 60,
+            "delete_on_kill": False,
+        },
+    }
+    trigger = import_string(row["classpath"])(**row["kwargs"])
+    deferred = TaskDeferred(trigger=trigger, method_name="execute_complete")
+    event = fire(deferred)
+    assert (event["version"], event["outcome"]) == (1, "ready")
+    operator = WisdomGateVideoSensor(task_id="wait", video_id=row["kwargs"]["video_id"], deferrable=True)
+    assert resume(operator, deferred, event, context())["id"] == row["kwargs"]["video_id"]
+
+
 @pytest.mark.parametrize("fate", ["ready at once", "failed", "moderated", "expired", "bad key", "never"])
 def test_an_event_is_plain_json_and_tells_neither_prompt_nor_key(
     fate: str, hook: WisdomGateHook, sandbox: Sandbox
