@@ -1,4 +1,4 @@
-"""Plays waits through without a clock: how many looks they take and how late they learn of the end.
+"""Plays waits through without a clock: how many polls they take and how late they learn of the end.
 
 The same functions that the trigger drives, ``waiting.first_poll`` and ``waiting.after_poll`` with the default
 ``poll_interval=30``, against a fixed interval. A run is a video of some duration, seen by a gateway that tells its
@@ -9,7 +9,7 @@ Durations: "usual" is log-normal, median 180 s, sigma 0.5 (5% below 79 s, 5% abo
 long, up to an hour. Progress: 0 while queued, which is 0 to 40% of the duration; then it grows as share ** bend of the
 rest, bend from 0.6 to 1.6, in steps of 1, 5 or 25%, never above 99.
 
-Where nothing is told, the looks of any schedule times its mean lag are at least half the square of the integral of
+Where nothing is told, the polls of any schedule times its mean lag are at least half the square of the integral of
 sqrt(density * survival) (Cauchy-Schwarz; reached only by who knows the spread beforehand). It is printed as "best".
 """
 
@@ -70,22 +70,22 @@ def jobs(spread: Callable[[random.Random], float], count: int) -> list[Job]:
 
 
 def fixed(job: Job, interval: float, dice: random.Random) -> tuple[int, float]:
-    """Look at a fixed interval, the first time at a random part of it; returns looks and lag."""
-    looks = math.ceil((job.duration - (first := interval * dice.random())) / interval)
-    return max(looks, 0) + 1, first + max(looks, 0) * interval - job.duration
+    """Poll at a fixed interval, the first time at a random part of it; returns polls and lag."""
+    polls = math.ceil((job.duration - (first := interval * dice.random())) / interval)
+    return max(polls, 0) + 1, first + max(polls, 0) * interval - job.duration
 
 
 def ours(job: Job, poll_interval: float, dice: random.Random, tells: bool) -> tuple[int, float]:
-    wait, now, looks = Wait(START + 86_400.0, poll_interval, since=START), START, 0
+    wait, now, polls = Wait(START + 86_400.0, poll_interval, since=START), START, 0
     step: Any = first_poll(wait, now, dice.random())
     while isinstance(step, PollAgain):
-        now, looks = now + step.delay, looks + 1
+        now, polls = now + step.delay, polls + 1
         step = after_poll(step.wait, job.at(now - START, tells), now, dice.random())
-    return looks, now - START - job.duration
+    return polls, now - START - job.duration
 
 
 def bound(durations: Sequence[float]) -> float:
-    """Estimate the least product of looks and mean lag, from a histogram of durations."""
+    """Estimate the least product of polls and mean lag, from a histogram of durations."""
     ordered, cells = sorted(durations), 60
     total = 0.0
     for cell in range(cells):  # cells of the same number of videos: the integral of sqrt(f S) over each
@@ -96,11 +96,11 @@ def bound(durations: Sequence[float]) -> float:
 
 
 def compare(count: int, poll_interval: float) -> dict[tuple[str, bool], tuple[float, float]]:
-    """Print the table; returns (looks, lag) of ours as ratios to the fixed interval of 10 s."""
+    """Print the table; returns (polls, lag) of ours as ratios to the fixed interval of 10 s."""
     ratios = {}
     print(f"\nSimulated: {count:,} videos each; ours with poll_interval={poll_interval:g}")
     print(
-        f"{'durations':12}{'progress':>10}{'':>14}{'looks':>8}{'mean lag s':>12}{'p95 lag s':>11}{'looks':>9}{'lag':>7}"
+        f"{'durations':12}{'progress':>10}{'':>14}{'polls':>8}{'mean lag s':>12}{'p95 lag s':>11}{'polls':>9}{'lag':>7}"
     )
     for name, spread in SPREADS.items():
         made, dice = jobs(spread, count), random.Random(7)
@@ -116,11 +116,11 @@ def compare(count: int, poll_interval: float) -> dict[tuple[str, bool], tuple[fl
 
 
 def row(title: str, seen: list[tuple[int, float]], base: tuple[float, float] | None = None) -> tuple[float, float]:
-    looks, lag = (statistics.mean(one[i] for one in seen) for i in (0, 1))
+    polls, lag = (statistics.mean(one[i] for one in seen) for i in (0, 1))
     worst = sorted(one[1] for one in seen)[int(len(seen) * 0.95)]
-    ratio = (looks / base[0], lag / base[1]) if base else (1.0, 1.0)
-    print(f"{title}{looks:8.1f}{lag:12.2f}{worst:11.1f}{ratio[0]:8.2f}x{ratio[1]:6.2f}x")
-    return ratio if base else (looks, lag)
+    ratio = (polls / base[0], lag / base[1]) if base else (1.0, 1.0)
+    print(f"{title}{polls:8.1f}{lag:12.2f}{worst:11.1f}{ratio[0]:8.2f}x{ratio[1]:6.2f}x")
+    return ratio if base else (polls, lag)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -128,11 +128,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--videos", type=int, default=5000)
     parser.add_argument("--poll-interval", type=float, default=30.0)
     options = parser.parse_args(arguments)
-    for (name, tells), (looks, lag) in compare(options.videos, options.poll_interval).items():
-        met = looks <= 0.5 and lag <= 1.0
+    for (name, tells), (polls, lag) in compare(options.videos, options.poll_interval).items():
+        met = polls <= 0.5 and lag <= 1.0
         told = "progress told" if tells else "progress not told"
         print(
-            f"{'met   ' if met else 'MISSED'}  {name}, {told}: {looks:.2f} of the looks (at most 0.5), "
+            f"{'met   ' if met else 'MISSED'}  {name}, {told}: {polls:.2f} of the polls (at most 0.5), "
             f"{lag:.2f} of the lag (at most 1)"
         )
 

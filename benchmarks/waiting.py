@@ -38,14 +38,14 @@ KEY = "not-a-secret"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 NAMES = ("HttpSensorTrigger", "HttpTrigger", "bare aiohttp", "ours")
 AT_ONCE = 40  # waits in a speed run
-BREATH = 0.001  # seconds between a wait's looks there: as fast as the loop goes
+BREATH = 0.001  # seconds between a wait's polls there: as fast as the loop goes
 Facts = dict[str, float]
 
 # ------------------------------------------------------------------------------------------ the gateway
 
 
 def answer(path: bytes) -> bytes:
-    """Answer a look. The id says all: ``never``, or epoch milliseconds of creation and of completion; 404 for some.
+    """Answer a poll. The id says all: ``never``, or epoch milliseconds of creation and of completion; 404 for some.
 
     ``HttpSensorTrigger`` goes on only after a 404, so its ids begin with ``missing``.
     """
@@ -83,9 +83,9 @@ def reply(status: bytes, body: dict[str, Any]) -> bytes:
 
 
 class Gateway(asyncio.Protocol):
-    """Answers GETs on a connection that is kept. ``/count`` tells how many looks there were so far."""
+    """Answers GETs on a connection that is kept. ``/count`` tells how many polls there were so far."""
 
-    looks = connections = 0
+    polls = connections = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport, self.rest = transport, b""
@@ -96,10 +96,10 @@ class Gateway(asyncio.Protocol):
         for request in requests:
             path = request.split(b" ", 2)[1]
             if path == b"/count":
-                counts = {"looks": Gateway.looks, "connections": Gateway.connections}
+                counts = {"polls": Gateway.polls, "connections": Gateway.connections}
                 self.transport.write(reply(b"200 OK", counts))  # type: ignore[attr-defined]
                 continue
-            Gateway.looks += 1
+            Gateway.polls += 1
             self.transport.write(answer(path))  # type: ignore[attr-defined]
 
 
@@ -132,7 +132,7 @@ def counted(url: str) -> Facts:
 
 # ------------------------------------------------------------------------------------------ the competitors
 
-# A competitor waits for one video with so many seconds between looks, and returns when it is finished.
+# A competitor waits for one video with so many seconds between polls, and returns when it is finished.
 Waiter = Callable[[str, float], Coroutine[Any, Any, None]]
 
 
@@ -249,21 +249,21 @@ def cpu_seconds() -> float:
 
 
 async def speed(name: str, url: str, seconds: float) -> Facts:
-    """Look as often as the loop allows, and say what a look costs."""
+    """Poll as often as the loop allows, and say what a poll costs."""
     heart = Heart()
     async with COMPETITORS[name](url) as wait:
         waits = [asyncio.create_task(wait(f"{number}_", BREATH)) for number in range(AT_ONCE)]
         async with asyncio.timeout(30):  # until what is done once is done
-            while (await asyncio.to_thread(counted, url))["looks"] < 5 * AT_ONCE:  # noqa: ASYNC110
+            while (await asyncio.to_thread(counted, url))["polls"] < 5 * AT_ONCE:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         beating = asyncio.create_task(heart.beat())
         before, cpu = await asyncio.to_thread(counted, url), cpu_seconds()
         await asyncio.sleep(seconds)
         used, after = cpu_seconds() - cpu, await asyncio.to_thread(counted, url)
-        looks = after["looks"] - before["looks"]
+        polls = after["polls"] - before["polls"]
         await stop([beating, *waits])
-    connections = (after["connections"] - before["connections"]) / looks
-    return {"cpu": used / looks, "connections": connections, **heart.stalls}
+    connections = (after["connections"] - before["connections"]) / polls
+    return {"cpu": used / polls, "connections": connections, **heart.stalls}
 
 
 async def crowd(name: str, url: str, count: int, interval: float, seconds: float) -> Facts:
@@ -285,11 +285,11 @@ async def crowd(name: str, url: str, count: int, interval: float, seconds: float
                 await asyncio.sleep(interval / (count / 50))
         at_start = heart.stalls
         await asyncio.sleep(interval * 1.1)
-        looks, cpu, begin = (await asyncio.to_thread(counted, url))["looks"], cpu_seconds(), time.perf_counter()
+        polls, cpu, begin = (await asyncio.to_thread(counted, url))["polls"], cpu_seconds(), time.perf_counter()
         heart.forget()
         await asyncio.sleep(seconds)
         used, took = cpu_seconds() - cpu, time.perf_counter() - begin
-        looks = (await asyncio.to_thread(counted, url))["looks"] - looks
+        polls = (await asyncio.to_thread(counted, url))["polls"] - polls
         stalls = heart.stalls
         beating.cancel()
         each = (memory() - before) / count
@@ -297,7 +297,7 @@ async def crowd(name: str, url: str, count: int, interval: float, seconds: float
         await stop([beating, *waits])
     return {
         "share": used / took,
-        "looks": looks / took,
+        "polls": polls / took,
         "memory": each,
         **stalls,
         **{f"start_{name}": value for name, value in at_start.items()},
@@ -310,7 +310,7 @@ async def lag(name: str, url: str, count: int, interval: float) -> Facts:
     dice, late = random.Random(2), []
     async with COMPETITORS[name](url) as wait:
         await wait("0_1", 0.1)
-        before = (await asyncio.to_thread(counted, url))["looks"]
+        before = (await asyncio.to_thread(counted, url))["polls"]
 
         async def one() -> None:
             begin = time.time()
@@ -319,8 +319,8 @@ async def lag(name: str, url: str, count: int, interval: float) -> Facts:
             late.append(time.time() - ready)
 
         await asyncio.gather(*(one() for _ in range(count)))
-        looks = (await asyncio.to_thread(counted, url))["looks"] - before
-    return {"mean": statistics.mean(late), "p95": sorted(late)[int(count * 0.95)], "looks": looks / count}
+        polls = (await asyncio.to_thread(counted, url))["polls"] - before
+    return {"mean": statistics.mean(late), "p95": sorted(late)[int(count * 0.95)], "polls": polls / count}
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:
@@ -330,7 +330,7 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def rate_limit(url: str, count: int, render_seconds: float) -> Facts:
-    """Wait for more videos than 50 looks a minute can follow, at a sandbox that enforces it, and count its 429s."""
+    """Wait for more videos than 50 polls a minute can follow, at a sandbox that enforces it, and count its 429s."""
     import requests
 
     def control(action: str) -> Any:
@@ -354,7 +354,7 @@ def rate_limit(url: str, count: int, render_seconds: float) -> Facts:
     begin = time.perf_counter()
     ended = asyncio.run(wait_for_all())
     counts = control("counts")
-    return {"seconds": max(ended) - begin, "looks": counts["polls"], "refused": counts["refused_429"]}
+    return {"seconds": max(ended) - begin, "polls": counts["polls"], "refused": counts["refused_429"]}
 
 
 # ------------------------------------------------------------------------------------------ running
@@ -433,8 +433,8 @@ def cost_of_a_look(rounds: int, seconds: float, folder: Path) -> None:
                     seen[name].append(measure(name, url, "speed", seconds, environment=ca))
         results = {name: medians(facts) for name, facts in seen.items()}
         ours = results["ours"]["cpu"]
-        print(f"\nOne look over {scheme}, {AT_ONCE} waits as fast as they go, medians of {rounds} rounds")
-        print(f"{'':18}{'CPU ms/look':>12}{'x ours':>8}{'looks/s/core':>14}{'connections/look':>18}{'stall ms':>16}")
+        print(f"\nOne poll over {scheme}, {AT_ONCE} waits as fast as they go, medians of {rounds} rounds")
+        print(f"{'':18}{'CPU ms/poll':>12}{'x ours':>8}{'polls/s/core':>14}{'connections/poll':>18}{'stall ms':>16}")
         for name, facts in results.items():
             stall = stall_of(facts)
             print(
@@ -458,13 +458,13 @@ def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> Non
     print(
         f"\nWaiting at an interval of {interval:g} s in one loop, videos up to 10 minutes old, HTTP, for {seconds:g} s"
     )
-    print(f"{'':18}{'videos':>8}{'of a core':>11}{'looks/s':>9}{'KiB each':>10}{'stall ms':>16}{'at start':>16}")
+    print(f"{'':18}{'videos':>8}{'of a core':>11}{'polls/s':>9}{'KiB each':>10}{'stall ms':>16}{'at start':>16}")
     for name, count in crowds.items():
         with gateway() as url:
             facts = measure(name, url, "crowd", count, interval, seconds)
         stall, start = stall_of(facts), stall_of(facts, "start_")
         print(
-            f"{name:18}{count:8,}{facts['share']:11.2f}{facts['looks']:9.0f}{facts['memory']:10.1f}{stall:>16}{start:>16}"
+            f"{name:18}{count:8,}{facts['share']:11.2f}{facts['polls']:9.0f}{facts['memory']:10.1f}{stall:>16}{start:>16}"
         )
         assert facts["alive"] == count, facts
         if name == "ours":
@@ -481,11 +481,11 @@ def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> Non
 
 def how_late(count: int, interval: float) -> None:
     print(f"\nDetection lag, {count} videos of 2 to 20 intervals, (longest) interval {interval:g} s, HTTP")
-    print(f"{'':18}{'mean s':>8}{'p95 s':>8}{'looks each':>12}")
+    print(f"{'':18}{'mean s':>8}{'p95 s':>8}{'polls each':>12}")
     for name in NAMES:
         with gateway() as url:
             facts = measure(name, url, "lag", count, interval)
-        print(f"{name:18}{facts['mean']:8.2f}{facts['p95']:8.2f}{facts['looks']:12.1f}")
+        print(f"{name:18}{facts['mean']:8.2f}{facts['p95']:8.2f}{facts['polls']:12.1f}")
 
 
 def within_a_budget(count: int, render_seconds: float) -> None:
@@ -497,8 +497,8 @@ def within_a_budget(count: int, render_seconds: float) -> None:
     )
     with sandbox(f"--api-key={KEY}") as url:
         facts = measure("ours", url, "rate_limit", count, render_seconds)
-    print(f"all ready after {facts['seconds']:.0f} s and {facts['looks']:.0f} looks")
-    target("looks refused with 429", facts["refused"], 0)
+    print(f"all ready after {facts['seconds']:.0f} s and {facts['polls']:.0f} polls")
+    target("polls refused with 429", facts["refused"], 0)
 
 
 PARTS = ("speed", "crowd", "lag", "rate_limit", "simulation")
