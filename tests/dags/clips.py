@@ -17,7 +17,7 @@ CLIP = {
     # A 5xx to a create may hide a video; a gateway that answers them in bursts would end tasks for good.
     "on_lost_create": "create",
     "retries": 6,
-    "retry_after_of": timedelta(seconds=3),
+    "retry_delay": timedelta(seconds=3),
 }
 
 # It has ended, so that nothing but a backfill makes a run.
