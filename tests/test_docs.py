@@ -17,6 +17,7 @@ from airflow_provider_wisdomgate import operators
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 
 ROOT = Path(__file__).parent.parent
+PLACES = [ROOT / "airflow_provider_wisdomgate", ROOT / "tests", ROOT / "docs"]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [
     pytest.param(language, code, id=f"{page.name}-{number}")
@@ -44,6 +45,19 @@ def check_names(diagram: str) -> None:
     package = ROOT / "airflow_provider_wisdomgate"
     named = re.findall(r"[a-z_/]+(?:\.py|/)(?=[:, \"])", diagram)
     assert [name for name in named if not (package / name).exists()] == []
+
+
+def test_all_that_the_architecture_page_names_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    files = [path for folder in PLACES for path in folder.rglob("*") if "__pycache__" not in path.parts]
+    source = "\n".join(path.read_text() for path in files if path.suffix == ".py")
+    defined = set(re.findall(r"^ *(?:class|def|async def) (\w+)|^(\w+)(?:: [^=\n]+)? = ", source, re.M))
+    known = {name for names in defined for name in names} | {str(path.relative_to(ROOT)) for path in files}
+    known |= {str(path.relative_to(PLACES[0])) for path in files if PLACES[0] in path.parents}
+    known |= {name for path in files for name in (path.name, path.stem)}
+    known |= {path.name for path in (ROOT / "scripts").iterdir()}
+    named = {name.removeprefix("./scripts/").rstrip("/") for name in re.findall(r"`([\w./]+)`", page)}
+    assert named - known - {"tests", "airflow.providers.common.compat.sdk"} == set()
 
 
 def run_tests(code: str, tmp_path: Path) -> None:
