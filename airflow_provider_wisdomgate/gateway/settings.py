@@ -60,18 +60,7 @@ class Settings:
 
         :raises ConfigurationError: it has no key, or a field of it is wrong. Null fields count as unset.
         """
-        key = Secret((key or "").strip())
-        if not key:
-            raise errors.ConfigurationError(
-                f"Connection {conn_id!r} has no API key.",
-                next_step=f"Put it into the password field: airflow connections add {conn_id} "
-                "--conn-type wisdomgate --conn-password '<key>'.",
-            )
-        if not KEY.fullmatch(key):
-            raise errors.ConfigurationError(
-                f"Connection {conn_id!r}: the API key has a space, a line break or a letter that is not ASCII.",
-                next_step="Put the key alone into the password field.",
-            )
+        key = _api_key(conn_id, key)
         known = {name: value for name, value in extra.items() if value is not None and value != ""}
         own = {*HTTP_EXTRAS, *OWN_EXTRAS}
         if not isinstance(known.get("storage_path", ""), str):
@@ -91,7 +80,7 @@ class Settings:
         )
 
     def redact(self, text: str) -> str:
-        """Strike the key out of a text that came from outside: a gateway may quote it."""
+        """Redact the key in a text that came from outside: a gateway may quote it."""
         for key in self._spellings:
             text = text.replace(key, "***")
         return text
@@ -112,6 +101,22 @@ class Settings:
         spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), cautious, upper}
         spelled.add(quote(self.api_key, safe=""))
         return tuple(map(Secret, spelled))
+
+
+def _api_key(conn_id: str, key: str | None) -> Secret:
+    key = Secret((key or "").strip())
+    if not key:
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r} has no API key.",
+            next_step=f"Put it into the password field: airflow connections add {conn_id} "
+            "--conn-type wisdomgate --conn-password '<key>'.",
+        )
+    if not KEY.fullmatch(key):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: the API key has a space, a line break or a letter that is not ASCII.",
+            next_step="Put the key alone into the password field.",
+        )
+    return key
 
 
 def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
