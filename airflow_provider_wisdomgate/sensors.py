@@ -41,7 +41,7 @@ class WisdomGateVideoSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
 
     A failed video ends the sensor at once, without retries; with ``soft_fail`` or ``never_fail`` every end but
-    a finished video skips the task, in every mode. In reschedule mode nothing counts the failed_polls in a row from
+    a finished video skips the task, in every mode. In reschedule mode nothing counts the failed polls in a row from
     one poll to the next: only ``timeout`` ends a wait there that a broken gateway holds up.
     """
 

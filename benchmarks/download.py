@@ -1,9 +1,9 @@
-"""Lands one clip by every way there is, on one loopback server, and prints the ratios. Times assert nothing.
+"""Downloads one clip by every way there is, on one loopback server, and prints the ratios. Times assert nothing.
 
 To local disk: the seed document's loop (requests, 8192-byte chunks), curl, and ``WisdomGateHook.download_video``,
 which alone also hashes, walks the boxes and syncs to disk. To S3 (moto's server): ``HttpToS3Operator`` and ours.
 
-Every run is a process of its own, which lands a small clip first: imports and first connections are neither in its
+Every run is a process of its own, which downloads a small clip first: imports and first connections are neither in its
 times nor in the memory its peak is compared with. Rounds are interleaved, and what one run wrote is removed and
 synced before the next. Linux only: the peaks come from /proc.
 """
@@ -133,7 +133,7 @@ def by_operator(gateway: str, size: int, folder: Path) -> None:
     from airflow.providers.amazon.aws.transfers.http_to_s3 import HttpToS3Operator
 
     operator = HttpToS3Operator(
-        task_id="land",
+        task_id="download",
         endpoint=f"/v1/videos/video_{size}/content",
         headers={"Authorization": f"Bearer {KEY}"},
         s3_bucket=BUCKET,
@@ -159,12 +159,12 @@ COMPETITORS: dict[str, Callable[[str, int, Path], None]] = {
 
 
 def compete(name: str, gateway: str, size: int, folder: Path) -> Facts:
-    """Land a small clip, then the measured one, and say what that took. Runs in a process of its own."""
-    land = COMPETITORS[name]
-    land(gateway, SMALL, folder)
+    """Download a small clip, then the measured one, and say what that took. Runs in a process of its own."""
+    download = COMPETITORS[name]
+    download(gateway, SMALL, folder)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     before, cpu, begin = memory("VmRSS"), cpu_seconds(), time.perf_counter()
-    land(gateway, size, folder)
+    download(gateway, size, folder)
     wall = time.perf_counter() - begin
     return {"wall": wall, "cpu": cpu_seconds() - cpu, "growth": memory("VmHWM") - before}
 
@@ -198,8 +198,8 @@ def server(name: str) -> Iterator[str]:
 def run(names: tuple[str, ...], size: int, rounds: int, gateway: str, environment: dict[str, str]) -> dict[str, Facts]:
     """Let each run once per round, in turning order, and return the medians."""
     seen: dict[str, list[Facts]] = {name: [] for name in names}
-    for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+    for shift in range(rounds):
+        for name in names[shift % len(names) :] + names[: shift % len(names)]:
             with tempfile.TemporaryDirectory(prefix="wisdomgate-bench-") as folder:
                 command = [sys.executable, __file__, "--compete", name, gateway, str(size), folder]
                 done = subprocess.run(

@@ -420,13 +420,13 @@ def stall_of(facts: Facts, when: str = "") -> str:
     return "/".join(f"{facts[when + name] * 1000:.0f}" for name in ("gap", "computed", "collected"))
 
 
-def cost_of_a_look(rounds: int, seconds: float, folder: Path) -> None:
+def cost_of_a_poll(rounds: int, seconds: float, folder: Path) -> None:
     certificate = make_certificate(folder)
     ca = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(folder / "certificate"))
     for scheme in ("HTTP", "TLS"):
         seen: dict[str, list[Facts]] = {name: [] for name in NAMES}
-        for turn in range(rounds):
-            for name in NAMES[turn % 4 :] + NAMES[: turn % 4]:
+        for shift in range(rounds):
+            for name in NAMES[shift % 4 :] + NAMES[: shift % 4]:
                 # A server of its own for each: what one leaves in TIME_WAIT is not the next one's trouble.
                 with gateway(certificate if scheme == "TLS" else None) as url:
                     os.environ.update(ca)
@@ -488,11 +488,11 @@ def how_late(count: int, interval: float) -> None:
         print(f"{name:18}{facts['mean']:8.2f}{facts['p95']:8.2f}{facts['polls']:12.1f}")
 
 
-def within_a_budget(count: int, render_seconds: float) -> None:
+def within_a_rate_limit(count: int, render_seconds: float) -> None:
     from tests.servers import sandbox
 
     print(
-        f"\nA rate_limit: {count} videos of {render_seconds:g} s, requests_per_minute=50, a sandbox that enforces 50",
+        f"\nA rate limit: {count} videos of {render_seconds:g} s, requests_per_minute=50, a sandbox that enforces 50",
         flush=True,
     )
     with sandbox(f"--api-key={KEY}") as url:
@@ -521,7 +521,7 @@ def main() -> None:
         return child(*options.measure)
     with tempfile.TemporaryDirectory(prefix="wisdomgate-bench-") as folder:
         if "speed" in options.only:
-            cost_of_a_look(options.rounds, options.seconds, Path(folder))
+            cost_of_a_poll(options.rounds, options.seconds, Path(folder))
     if "crowd" in options.only:
         many_waiting({NAMES[0]: 1000, NAMES[1]: 1000, NAMES[2]: 10_000, "ours": 10_000}, 15.0, 30.0)
     if "lag" in options.only:
@@ -531,7 +531,7 @@ def main() -> None:
 
         schedule_simulation.main([])
     if "rate_limit" in options.only:
-        within_a_budget(100, 20.0)
+        within_a_rate_limit(100, 20.0)
     return None
 
 

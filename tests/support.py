@@ -40,7 +40,7 @@ from airflow_provider_wisdomgate.sandbox.render import padded, render
 QUICK = RetryPolicy(attempts=4, base=0.002, cap=0.2)
 SMALL: dict[str, Any] = {"model": "any", "seconds": "1", "size": "64x48"}
 # A short silence that still is long for a loopback server on a busy machine.
-IMPATIENT = 0.3
+SHORT_SILENCE = 0.3
 # Nobody's, until a connection names it.
 AUTHORITY = trustme.CA()
 

@@ -14,7 +14,7 @@ from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperato
 ROOT = Path(__file__).parents[1]
 
 
-def test_tasks_killed_at_random_moments_pay_once_and_land_whole():
+def test_tasks_killed_at_random_moments_pay_once_and_publish_whole_clips():
     """In a process of its own, which has no threads yet: it forks."""
     command = [sys.executable, "-m", "tests.chaos", "--runs=8", "--seed=20261122", "--no-s3"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)

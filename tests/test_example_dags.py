@@ -26,7 +26,7 @@ def gateway(connect: Callable[..., Any]) -> Iterator[Sandbox]:
 
 
 def run(name: str) -> dict[str, list[Any]]:
-    """Run an example to its end, looking often, and return what each task's instances returned."""
+    """Run an example to its end, polling often, and return what each task's instances returned."""
     dag = runpy.run_path(str(EXAMPLES / f"{name}.py"))["dag"]
     for task in dag.tasks:
         for pace in ("poll_interval", "poke_interval"):

@@ -26,7 +26,7 @@ from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigge
 
 Context = Callable[..., dict[str, Any]]
 MODES = ("poke", "reschedule", "deferrable")
-PATIENT, BRIEF = 60.0, 0.1
+LONG, BRIEF = 60.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Fate:
 
     directives: str
     end: str | type[BaseException]
-    timeout: float = PATIENT
+    timeout: float = LONG
     rescheduled: type[BaseException] | None = None
 
 
@@ -62,7 +62,7 @@ FATES = {
 }
 
 
-def end_of(mode: str, context: dict[str, Any], video_id: str, timeout: float = PATIENT, **kwargs: Any) -> Any:
+def end_of(mode: str, context: dict[str, Any], video_id: str, timeout: float = LONG, **kwargs: Any) -> Any:
     """Run a sensor in a mode until it ends, in a new object whenever Airflow would use one."""
 
     def sensor() -> WisdomGateVideoSensor:
@@ -124,7 +124,7 @@ def test_a_poll_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: 
     video_id = made(hook, "poll=500")
     rescheduled = mode == "reschedule"
     with pytest.raises(AirflowException):
-        end_of(mode, context(), video_id, BRIEF if rescheduled else PATIENT)
+        end_of(mode, context(), video_id, BRIEF if rescheduled else LONG)
     # Airflow waits between the polls of a rescheduled task, and this test does not.
     assert rescheduled or sandbox.polls_of(video_id) in (10, 11)
 
@@ -210,7 +210,7 @@ def test_an_event_is_plain_json_and_tells_neither_prompt_nor_key(
 ) -> None:
     directives = FATES[fate].directives
     video = hook.create_video("any", asked(directives, "a secret cat"), seconds="1", size="64x48")
-    deadline = datetime.now(UTC).timestamp() + (BRIEF if fate == "never" else PATIENT)
+    deadline = datetime.now(UTC).timestamp() + (BRIEF if fate == "never" else LONG)
     event = fire_trigger(WisdomGateVideoTrigger(video.id, "wisdomgate_default", 0.01, deadline))
     outcomes = {"ready at once": "ready", "moderated": "failed", "bad key": "refused", "never": "timed_out"}
     assert set(event) == {"version", "video_id", "outcome", "video", "error"}

@@ -163,8 +163,8 @@ def _strip(view: PlayerView) -> Html | None:
     )
     shown = f"{first}–{first + len(tiles) - 1} of {view.total}" if view.total > len(tiles) else f"{view.total}"  # noqa: RUF001
     headline = tag("h2", "All clips of this task", tag("span", shown, class_="count"))
-    turn = tag("nav", earlier, later, aria_label="More clips") if earlier or later else None
-    return tag("section", headline, tag("ol", *tiles), turn, class_="strip", aria_label="Siblings")
+    pager = tag("nav", earlier, later, aria_label="More clips") if earlier or later else None
+    return tag("section", headline, tag("ol", *tiles), pager, class_="strip", aria_label="Siblings")
 
 
 def _tile(view: PlayerView, sibling: Mapping[str, Any], tab: str) -> Html:

@@ -71,7 +71,7 @@ _FAULTS_OF = {route: {fault.name for fault in FAULTS if route in fault.routes} f
 
 
 @dataclass(frozen=True)
-class Turn:
+class RepeatedFault:
     """One reply of a route, given `times` times (None: for ever)."""
 
     fault: str
@@ -92,7 +92,7 @@ class Directives:
     late: float = 0.0
     expires: float | None = None
     bytes: int | None = None
-    replies: Mapping[str, tuple[Turn, ...]] = field(default_factory=dict)
+    replies: Mapping[str, tuple[RepeatedFault, ...]] = field(default_factory=dict)
 
 
 class DirectiveError(ValueError):
@@ -123,21 +123,21 @@ def _flag(value: str) -> bool:
     return True
 
 
-def _turns(route: str) -> Callable[[str], tuple[Turn, ...]]:
-    def read(value: str) -> tuple[Turn, ...]:
-        return tuple(_turn(route, part) for part in value.split("+"))
+def _faults(route: str) -> Callable[[str], tuple[RepeatedFault, ...]]:
+    def read(value: str) -> tuple[RepeatedFault, ...]:
+        return tuple(_fault(route, part) for part in value.split("+"))
 
     return read
 
 
-def _turn(route: str, text: str) -> Turn:
+def _fault(route: str, text: str) -> RepeatedFault:
     name, times = text, None
     if match := re.fullmatch(r"(.+)x(\d{1,6})", text):
         name, times = match[1], int(match[2])
     if name not in _FAULTS_OF[route]:
         known = " ".join(fault.name for fault in FAULTS if route in fault.routes)
         raise DirectiveError(f"{text!r} is no reply of {route}; known: {known}")
-    return Turn(name, times)
+    return RepeatedFault(name, times)
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ DIRECTIVES = (
     Directive("late", "SECONDS", _seconds, "content is not ready for that long after completed"),
     Directive("expires", "SECONDS", _seconds, "content is gone that long after completed"),
     Directive("bytes", "N", _count, "pads the MP4 to N bytes"),
-    Directive("create", "REPLY", _turns("create"), "misbehaves on POST /v1/videos"),
-    Directive("poll", "REPLY", _turns("poll"), "misbehaves on GET /v1/videos/{id}"),
-    Directive("content", "REPLY", _turns("content"), "misbehaves on GET /v1/videos/{id}/content of a finished video"),
+    Directive("create", "REPLY", _faults("create"), "misbehaves on POST /v1/videos"),
+    Directive("poll", "REPLY", _faults("poll"), "misbehaves on GET /v1/videos/{id}"),
+    Directive("content", "REPLY", _faults("content"), "misbehaves on GET /v1/videos/{id}/content of a finished video"),
 )
 _BY_KEY = {directive.key: directive for directive in DIRECTIVES}
 _BLOCK = re.compile(r"\[sandbox:([^\]]*)(\]?)", re.IGNORECASE)
@@ -169,7 +169,7 @@ _BLOCK = re.compile(r"\[sandbox:([^\]]*)(\]?)", re.IGNORECASE)
 def parse(prompt: str) -> Directives:
     """Read every `[sandbox: ...]` of a prompt; raise DirectiveError on anything unknown."""
     values: dict[str, Any] = {}
-    replies: dict[str, tuple[Turn, ...]] = {}
+    replies: dict[str, tuple[RepeatedFault, ...]] = {}
     for body, end in _BLOCK.findall(prompt):
         if not end:
             raise DirectiveError("'[sandbox:' without its closing ']'")

@@ -136,15 +136,15 @@ class Store:
         return video
 
     def next_fault(self, route: str, key: str, create_request: CreateRequest) -> str | None:
-        """Use up one turn of a create's directives on a route: the name of the fault, or None to behave."""
-        turns = create_request.directives.replies.get(route, ())
+        """Count one request of a route against the directives: the name of the fault to answer with, or None."""
+        faults = create_request.directives.replies.get(route, ())
         with self._lock:
             tried = self._tried[route, key]
             self._tried[route, key] += 1
-        for turn in turns:
-            if turn.times is None or tried < turn.times:
-                return turn.fault
-            tried -= turn.times
+        for repeated in faults:
+            if repeated.times is None or tried < repeated.times:
+                return repeated.fault
+            tried -= repeated.times
         return None
 
     def get(self, video_id: str) -> Video | None:

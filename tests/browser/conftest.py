@@ -24,7 +24,7 @@ QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-PATIENCE = 60_000  # ms: for a busy machine
+TIMEOUT_MS = 60_000  # ms: for a busy machine
 UNFINISHED = """
 from airflow.sdk import DAG
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
@@ -96,7 +96,7 @@ def logged_in(site: Site, chromium: Browser) -> Any:
     """The state of a browser in which ada has logged in by the form."""
     context = chromium.new_context()
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(TIMEOUT_MS)
     page.goto(site.airflow.url)
     page.locator("input[name=username]").fill("ada")
     page.locator("input[name=password]").fill("ada-password")
@@ -115,7 +115,7 @@ def open_page(chromium: Browser, logged_in: Any) -> Iterator[Callable[..., Page]
     def open_one(**options: Any) -> Page:
         size = {"width": 1280, "height": 860}
         contexts.append(context := chromium.new_context(**{"storage_state": logged_in, "viewport": size, **options}))
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         page: Page = context.new_page()
         page.on("console", lambda told: complaints.append(told.text) if "Content Security" in told.text else None)
         return page

@@ -17,9 +17,9 @@ from playwright.sync_api import Page, expect
 
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
-from tests.browser.conftest import PATIENCE, Site, stored
+from tests.browser.conftest import TIMEOUT_MS, Site, stored
 
-expect.set_options(timeout=PATIENCE)
+expect.set_options(timeout=TIMEOUT_MS)
 PLAY = "video => { video.muted = true; return video.play(); }"
 
 

@@ -33,7 +33,7 @@ def claim(place: Place, number: int = 0, **facts: Any) -> Manifest:
     return Manifest(claim_id=f"claim-{number}", uri=place.uri("cat.mp4"), **made_by)
 
 
-# Landing
+# Downloads
 
 
 def test_a_clip_is_stored_whole_with_its_manifest_beside_it(

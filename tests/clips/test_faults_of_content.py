@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from support import IMPATIENT, QUICK, LocalPlace, made, sha256, told, whole
+from support import QUICK, SHORT_SILENCE, LocalPlace, made, sha256, told, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -20,7 +20,7 @@ FAULT = errors.GatewayFaultError
 TEXT = errors.UnexpectedReplyError
 MP4, WEBM, MOV = "video/mp4", "video/webm", "video/quicktime"
 
-# fault -> the error that the download ends with, or the content type of the clip that lands
+# fault -> the error that the download ends with, or the content type of the clip that is published
 CASES: dict[str, type[errors.WisdomGateError] | str] = {
     "400": LATER,
     "401": errors.AuthenticationError,
@@ -88,12 +88,12 @@ SILENT = ("slow", "hang", "stallx1")
 
 
 @pytest.mark.parametrize("fault", CASES)
-def test_a_download_that_meets_a_fault_lands_the_whole_clip_or_nothing(
+def test_a_download_that_meets_a_fault_publishes_the_whole_clip_or_nothing(
     fault: str, hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace, connect: Callable[..., Any]
 ) -> None:
     video_id = made(hook, f"content={fault}")
     if fault in SILENT:
-        connect(extra={"timeout": IMPATIENT})
+        connect(extra={"timeout": SHORT_SILENCE})
         hook = WisdomGateHook()
     outcome: errors.WisdomGateError | str
     try:
@@ -116,7 +116,7 @@ def test_a_body_that_breaks_again_and_again_ends_in_a_typed_error_and_no_file(
 ) -> None:
     video_id = made(hook, f"content={fault}x1+text-as-mp4")
     if fault == "stall":
-        connect(extra={"timeout": IMPATIENT})
+        connect(extra={"timeout": SHORT_SILENCE})
         hook = WisdomGateHook()
     with pytest.raises(errors.ContentError):
         hook.download_video(video_id, local.uri("cat.mp4"))

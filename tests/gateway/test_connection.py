@@ -28,7 +28,7 @@ Connect = Callable[..., dict[str, Any]]
 KEY = "sk-very-secret-0123456789"
 
 
-def look_async(hook: WisdomGateHook, video_id: str) -> str | None:
+def poll_async(hook: WisdomGateHook, video_id: str) -> str | None:
     async def poll() -> str | None:
         async with AsyncClient(await read_settings_async(hook.wisdomgate_conn_id)) as client:
             return (await client.send(routes.get_video(video_id))).status
@@ -185,7 +185,7 @@ def test_our_own_extras_are_never_sent_as_headers_and_the_users_are(
 ) -> None:
     connect(extra={"timeout": 30, "requests_per_minute": 500, "storage_path": "/clips", "X-Team": "films"})
     hook = WisdomGateHook()
-    assert look_async(hook, made(hook)) == "completed"
+    assert poll_async(hook, made(hook)) == "completed"
     hook.get_balance()
     create, poll, balance = (request["headers"] for request in sandbox.requests())
     own = {"timeout", "requests_per_minute", "storage_path", "requests-per-minute", "storage-path"}
@@ -199,7 +199,7 @@ def test_both_clients_send_the_same_headers(connect: Connect, sandbox: Sandbox, 
     hook = WisdomGateHook()
     video_id = made(hook)
     hook.get_video(video_id)
-    look_async(hook, video_id)
+    poll_async(hook, video_id)
     first, second = (request["headers"] for request in sandbox.requests()[1:])
     beside = {"connection", "accept"}  # the libraries' own
     assert {name: value for name, value in first.items() if name not in beside} == {
@@ -214,7 +214,7 @@ def test_the_connections_key_wins_over_a_netrc_entry_for_the_host(
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     video_id = made(hook)
-    assert (hook.get_video(video_id).status, look_async(hook, video_id)) == ("completed", "completed")
+    assert (hook.get_video(video_id).status, poll_async(hook, video_id)) == ("completed", "completed")
     assert hook.get_conn().get(f"{sandbox.url}/v1/models", timeout=5).status_code == 200
     assert sandbox.counts()["unauthorized"] == 0
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from support import IMPATIENT, QUICK, SMALL, asked, sha256, told, whole
+from support import QUICK, SHORT_SILENCE, SMALL, asked, sha256, told, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
@@ -24,12 +24,12 @@ TWICE = replace(QUICK, attempts=2)
 
 
 def send_sync(hook: WisdomGateHook, call: Call[Video]) -> Video:
-    return hook.client.send(call, TWICE if call.timeout == IMPATIENT else None)
+    return hook.client.send(call, TWICE if call.timeout == SHORT_SILENCE else None)
 
 
 def send_async(hook: WisdomGateHook, call: Call[Video]) -> Video:
     async def send() -> Video:
-        async with AsyncClient(hook.settings, retry_policy=TWICE if call.timeout == IMPATIENT else QUICK) as client:
+        async with AsyncClient(hook.settings, retry_policy=TWICE if call.timeout == SHORT_SILENCE else QUICK) as client:
             return await client.send(call)
 
     return asyncio.run(send())
@@ -170,7 +170,7 @@ def test_a_create_that_meets_a_fault_is_paid_for_at_most_once(
 ) -> None:
     call = routes.create_video("any", asked(f"create={case.fault}"), {"seconds": "1", "size": "64x48"})
     if case.fault == "hang":
-        call = replace(call, timeout=IMPATIENT)
+        call = replace(call, timeout=SHORT_SILENCE)
     end = end_of(send, hook, call)
     counts = sandbox.counts()
     assert (end, counts["create_requests"], counts["creates"]) == (expected_end(case), case.requests, case.paid)
@@ -182,7 +182,7 @@ def test_a_create_whose_answer_comes_too_late_is_lost_and_sent_once(send: Send, 
         elsewhere = WisdomGateHook()
         elsewhere.settings = replace(hook.settings, base_url=f"{slow.url}/v1")
         call = routes.create_video("any", asked("create=slow"), {"seconds": "1", "size": "64x48"})
-        end = end_of(send, elsewhere, replace(call, timeout=IMPATIENT))
+        end = end_of(send, elsewhere, replace(call, timeout=SHORT_SILENCE))
         assert (end, slow.counts()["create_requests"]) == (expected_end(Case("slow", LOST)), 1)
 
 
@@ -194,7 +194,7 @@ def test_a_poll_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
     video = hook.create_video(prompt=asked(f"render=0 poll={case.fault}"), **SMALL)
     call = routes.get_video(video.id)
     if case.fault in ("slow", "hang"):
-        call = replace(call, timeout=IMPATIENT)
+        call = replace(call, timeout=SHORT_SILENCE)
     end = end_of(send, hook, call)
     counts = sandbox.counts()
     assert (end, counts["polls"], counts["creates"]) == (expected_end(case), case.requests, 1)

@@ -27,11 +27,11 @@ def gateway(sandbox: Sandbox) -> Iterator[str]:
         yield url
 
 
-def look_sync(video_id: str) -> str | None:
+def poll_sync(video_id: str) -> str | None:
     return WisdomGateHook().client.send(routes.get_video(video_id), ONCE).status
 
 
-def look_async(video_id: str) -> str | None:
+def poll_async(video_id: str) -> str | None:
     async def poll() -> str | None:
         async with AsyncClient(await read_settings_async("wisdomgate_default")) as client:
             return (await client.send(routes.get_video(video_id), ONCE)).status
@@ -39,7 +39,7 @@ def look_async(video_id: str) -> str | None:
     return asyncio.run(poll())
 
 
-@pytest.fixture(params=[look_sync, look_async], ids=["hook", "trigger"])
+@pytest.fixture(params=[poll_sync, poll_async], ids=["hook", "trigger"])
 def poll(request: pytest.FixtureRequest) -> Callable[[str], str | None]:
     chosen: Callable[[str], str | None] = request.param
     return chosen
@@ -171,7 +171,7 @@ def test_a_socks_proxy_is_refused_where_it_cannot_be_used(quick: None, connect: 
     with pytest.raises(errors.UnreachableError):  # requests needs PySocks for it
         create()
     with pytest.raises(errors.ConfigurationError, match="SOCKS"):
-        look_async("video_1")
+        poll_async("video_1")
 
 
 def test_a_proxy_of_the_environment_that_is_for_something_else_is_not_judged(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from support import IMPATIENT, LocalPlace, S3Place, asked, made, sha256, started, whole
+from support import SHORT_SILENCE, LocalPlace, S3Place, asked, made, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -235,7 +235,7 @@ def test_a_download_that_is_killed_while_it_waits_for_bytes_stops_and_leaves_not
     connect: Callable[..., Any], hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace, context: Any
 ) -> None:
     video_id = made(hook, "bytes=3000000 content=stall")
-    connect(extra={"timeout": 100 * IMPATIENT})
+    connect(extra={"timeout": 100 * SHORT_SILENCE})
     operator = WisdomGateDownloadVideoOperator(task_id="clip", video_id=video_id, destination=local.uri("cat.mp4"))
     worker, ends = started(operator, context())
     while not any(part.stat().st_size for part in local.folder.glob("*.part")):

@@ -110,11 +110,11 @@ def test_of_many_polls_near_their_deadline_only_every_other_overtakes() -> None:
 
 
 def test_a_poll_that_came_near_its_deadline_in_the_line_overtakes() -> None:
-    # The first turn comes after 0.2 s; by then the last one has less than URGENT left.
+    # The first poll may go after 0.2 s; by then the last one has less than URGENT left.
     assert order_of(RateLimit(300), [3600.0, 60.1]) == [1, 0]
 
 
-def test_a_turn_that_nobody_wants_any_more_goes_to_the_next() -> None:
+def test_the_place_of_a_cancelled_poll_goes_to_the_next() -> None:
     async def main() -> float:
         limiter = RateLimiter(RateLimit(300))
         await limiter.acquire(0.0)

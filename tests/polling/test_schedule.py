@@ -62,7 +62,7 @@ def test_siblings_do_not_march_in_step() -> None:
     assert len({poll_delay(100.0, 30.0, None, step / 10) for step in range(11)}) == 11
 
 
-# ------------------------------------------------------------------------------------------ the rate_limit
+# ------------------------------------------------------------------------------------------ the rate limit
 
 
 def greedy(rate_limit: RateLimit, seconds: float, step: float) -> list[float]:

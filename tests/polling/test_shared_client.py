@@ -175,7 +175,7 @@ def test_waits_that_are_all_cancelled_leave_nothing_behind(hook: WisdomGateHook,
     run(main)
 
 
-def test_waits_that_are_cancelled_in_the_line_for_a_turn_leave_no_timer(hook: WisdomGateHook, connect: Connect) -> None:
+def test_waits_that_are_cancelled_in_the_queue_leave_no_timer(hook: WisdomGateHook, connect: Connect) -> None:
     videos = rendering(hook, 5, seconds=60)
     connect(extra={"requests_per_minute": 1})
 
@@ -209,7 +209,7 @@ def test_ten_thousand_triggers_that_come_and_go_leave_nothing(hook: WisdomGateHo
     assert [one for one in gc.get_objects() if type(one) is WisdomGateVideoTrigger] == []
 
 
-def test_waits_for_the_same_video_share_its_looks(hook: WisdomGateHook, sandbox: Sandbox) -> None:
+def test_waits_for_the_same_video_share_its_polls(hook: WisdomGateHook, sandbox: Sandbox) -> None:
     alone, together = rendering(hook, 2, seconds=0.5)
 
     async def main() -> set[str]:

@@ -43,7 +43,7 @@ def test_a_directive_without_its_end_is_a_400(sandbox: Sandbox) -> None:
 def test_directives_are_taken_out_of_the_picture_but_not_of_the_prompt() -> None:
     read = directives.parse("a [sandbox: never, render=1.5] cat [Sandbox: poll=500x2+429]")
     assert (read.text, read.never, read.render) == ("a cat", True, 1.5)
-    assert read.replies == {"poll": (directives.Turn("500", 2), directives.Turn("429", None))}
+    assert read.replies == {"poll": (directives.RepeatedFault("500", 2), directives.RepeatedFault("429", None))}
 
 
 @settings(max_examples=60, deadline=None, database=None)

@@ -17,7 +17,7 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.render import render
 
 
-def test_a_video_is_made_looked_at_and_downloaded(sandbox: Sandbox) -> None:
+def test_a_video_is_made_polled_and_downloaded(sandbox: Sandbox) -> None:
     before = int(time.time())
     reply = create(sandbox, "a cat [sandbox: render=0.1]")
     video = reply.json()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from key_search import KEY, MARK, Net, Tasks, found, sync_and_async
-from support import IMPATIENT, SMALL, answering, asked
+from support import SHORT_SILENCE, SMALL, answering, asked
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
@@ -58,10 +58,10 @@ def test_no_fault_brings_the_key_to_light(
 
     turns = f"{fault}x1" if fault in SILENT else fault
     if fault in SILENT:
-        marked(extra={"timeout": IMPATIENT})
+        marked(extra={"timeout": SHORT_SILENCE})
     if route == "create" and fault in ("hang", "slow"):  # a create has minutes: only as a single call
         call = routes.create_video("any", asked(f"create={turns}"), {"seconds": "1", "size": "64x48"})
-        ends = [tasks.end(lambda: WisdomGateHook().client.send(replace(call, timeout=IMPATIENT)))]
+        ends = [tasks.end(lambda: WisdomGateHook().client.send(replace(call, timeout=SHORT_SILENCE)))]
     else:
         ends = ways(tasks, route, turns, made)
     tasks.close(capfd)
