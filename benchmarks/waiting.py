@@ -502,13 +502,16 @@ def within_a_rate_limit(count: int, render_seconds: float) -> None:
 
 
 PARTS = ("speed", "crowd", "lag", "rate_limit", "simulation")
+EARLIER_NAMES = {"budget": "rate_limit"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each speed run (default %(default)s)")
-    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument(
+        "--only", type=lambda name: EARLIER_NAMES.get(name, name), choices=PARTS, nargs="+", default=PARTS
+    )
     parser.add_argument("--freeze", action="store_true", help="in the crowd, keep the collector off what was imported")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
