@@ -54,16 +54,16 @@ def test_no_fault_brings_the_key_to_light(
 ) -> None:
     def made() -> str:
         hook = WisdomGateHook()
-        return hook.create_video(prompt=asked(f"render=0 {route}={turns}"), **SMALL).id
+        return hook.create_video(prompt=asked(f"render=0 {route}={faults}"), **SMALL).id
 
-    turns = f"{fault}x1" if fault in SILENT else fault
+    faults = f"{fault}x1" if fault in SILENT else fault
     if fault in SILENT:
         marked(extra={"timeout": SHORT_SILENCE})
     if route == "create" and fault in ("hang", "slow"):  # a create has minutes: only as a single call
-        call = routes.create_video("any", asked(f"create={turns}"), {"seconds": "1", "size": "64x48"})
+        call = routes.create_video("any", asked(f"create={faults}"), {"seconds": "1", "size": "64x48"})
         ends = [tasks.end(lambda: WisdomGateHook().client.send(replace(call, timeout=SHORT_SILENCE)))]
     else:
-        ends = ways(tasks, route, turns, made)
+        ends = ways(tasks, route, faults, made)
     tasks.close(capfd)
     assert net.finds() == []
     assert gateway.counts()["unauthorized"] == 0  # it was sent
