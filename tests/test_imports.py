@@ -26,7 +26,6 @@ def test_every_room_stands_in_the_table() -> None:
 
 @pytest.mark.parametrize("file", files())
 def test_a_room_imports_only_rooms_above_it(file: str) -> None:
-    # The package's __init__ holds its version and constants, and imports nothing.
     assert rooms_imported(file) - MAY_IMPORT[room_of(file)] == set()
 
 
