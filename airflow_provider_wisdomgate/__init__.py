@@ -94,6 +94,14 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a 
                         "example": "/mnt/clips,s3://aws_default@other-bucket/videos",
                         "default": None,
                     },
+                    "allow_unsafe_storage": {
+                        "description": "Use a store that knows no conditional writes, or ignores them. Only if two "
+                        "tasks never share a destination: they could both pay. Off: such a store is an error.",
+                        "version_added": "0.2.0",
+                        "type": "boolean",
+                        "example": "True",
+                        "default": "False",
+                    },
                     "video_tab": {
                         "description": "Show a tab Video on the page of every task instance (Airflow 3.1+). Off: the "
                         "button Video on our own tasks leads to the same page.",

@@ -23,16 +23,11 @@ from airflow_provider_wisdomgate import (
     FORM_PLACEHOLDERS,
 )
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
-from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep
-from airflow_provider_wisdomgate.clips.ledger import IfExists, Wanted
-from airflow_provider_wisdomgate.clips.lifecycle import (
-    CONTENT_MISSING,
-    ClipLifecycle,
-    StoredVideo,
-    download_existing,
-    never_stop,
-)
+from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
+from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Wanted
+from airflow_provider_wisdomgate.clips.paid_video import CONTENT_MISSING, PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.client import Client
@@ -207,8 +202,16 @@ class WisdomGateHook(HttpHook):
         routes.check_text("video_id", video_id, ID_REMEDY)
         target = Destination(resolve_destination(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
-        lifecycle = ClipLifecycle(target, wanted, if_exists, max_bytes=max_bytes, check=check)
-        return download_existing(lifecycle, self.open_content)
+        claim = ClipClaim(target, wanted, if_exists, check=check)
+        step, manifest = claim.begin()
+        if isinstance(step, Done):
+            return step.found
+        try:
+            return PaidVideo(target, manifest, max_bytes, check).download(None, self.open_content)
+        except errors.WisdomGateError:
+            if isinstance(step, Claim):
+                claim.give_back(manifest)  # nothing was paid here, so nothing need be remembered
+            raise
 
     @property
     def storage_path(self) -> str | None:
@@ -235,7 +238,7 @@ class WisdomGateHook(HttpHook):
     def _why_not_found(self, video_id: str, error: errors.VideoNotFoundError) -> errors.GatewayError:
         video = self.get_video(video_id)
         facts = {**error.facts, "expires_at": video.expires_at}
-        if video.is_expired(time.time()):
+        if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
             return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
         if video.is_failed:
             return failure_of(video, may_recreate=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -97,14 +96,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between tries, and nothing else."""
     from support import QUICK
 
-    from airflow_provider_wisdomgate.clips.destination import Destination
+    from airflow_provider_wisdomgate.clips import paid_video
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
     from airflow_provider_wisdomgate.polling import rate_limit
 
     monkeypatch.setattr(rate_limit, "FIRST_BACKOFF", 0.01)
     monkeypatch.setattr(WisdomGateHook, "retry_policy", QUICK)
-    # A default argument: destination.DOWNLOAD_RETRIES was read when the function was made.
-    monkeypatch.setitem(Destination.download.__kwdefaults__, "policy", QUICK)
+    monkeypatch.setattr(paid_video, "DOWNLOAD_RETRIES", QUICK)
 
 
 @pytest.fixture
@@ -125,14 +123,10 @@ def context() -> Callable[..., dict[str, TaskInstance]]:
 
 @pytest.fixture(scope="session")
 def _s3_url() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
+    from s3_server import s3_server
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture

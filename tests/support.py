@@ -32,6 +32,8 @@ try:
 except ImportError:
     from airflow.exceptions import AirflowRescheduleException  # noqa: F401  # test_sensor takes it from here
 
+from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox.render import padded, render
@@ -77,13 +79,13 @@ class LocalPlace:
         return f"file://{self.folder}/{name}"
 
     def names(self) -> list[str]:
-        return sorted(path.name for path in self.folder.iterdir()) if self.folder.exists() else []
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
 
     def read(self, name: str) -> bytes:
         return (self.folder / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (self.folder / name).write_bytes(data)
 
     def delete(self, name: str) -> None:
@@ -266,3 +268,18 @@ def answering(reply: bytes) -> Iterator[int]:
         server.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join()
+
+
+def put_manifest(manifest: Manifest) -> Manifest:
+    """Write a manifest at its own place, whatever stands there."""
+    Destination(manifest.uri).update(lambda found: manifest)
+    return manifest
+
+
+def is_swapped(found: Found | None, new: Manifest) -> bool:
+    """Try one compare-and-swap at the new manifest's place."""
+    try:
+        Destination(new.uri).swap(found, new)
+    except OvertakenError:
+        return False
+    return True

@@ -175,7 +175,7 @@ def any_of(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 
 def next_of(manifest: Manifest) -> Any:
     wanted = Wanted({"model": "m"}, "f", made_by={"dag_id": "d"})
-    return next_step(manifest, 5, wanted, if_exists="skip", on_lost_create="fail", now=2.0)
+    return next_step(manifest, 5, wanted, if_exists="skip", on_lost_create="fail", age=2.0)
 
 
 @bounded

@@ -42,7 +42,7 @@ def test_sockets_are_opened_by_the_clients_alone_and_files_by_the_stores_alone()
     # These open none: they name the libraries' types, errors and encoders.
     namers = {"gateway/content.py", "gateway/transport.py", "hooks.py"}
     assert {file for file, modules in uses.items() if modules & sockets} == clients | namers
-    stores = {"clips/stores/__init__.py", "clips/stores/local.py", "clips/stores/fsspec.py"}
+    stores = {f"clips/stores/{name}.py" for name in ("__init__", "local", "fsspec", "uploads")}
     assert {file for file, modules in uses.items() if modules & writers} == stores
 
 

@@ -53,7 +53,7 @@ FATES = {
     "ready after not being known yet": Fate("render=0 poll=404x2", "completed"),
     "failed": Fate("render=0 fail=internal_error", errors.VideoFailedForGoodError),
     "moderated": Fate("render=0 fail=moderation_blocked", errors.ModerationError),
-    "expired": Fate("render=0 expires=0", errors.VideoExpiredError),
+    "expired": Fate("render=0 done=expired", errors.VideoExpiredError),
     "bad key": Fate("poll=401", errors.AuthenticationError),
     "bad request": Fate("poll=422", errors.BadRequestError),
     "never known": Fate("poll=404", errors.VideoNotFoundError, rescheduled=AirflowSensorTimeout),

@@ -1,22 +1,35 @@
-"""One destination: where the clip ends, and the manifest beside it. Writes through stores only."""
+"""One destination: where the clip ends, and the manifest beside it. Changes a manifest by compare-and-swap only."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import IO, Any
+from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.download import DOWNLOAD_RETRIES, MAX_BYTES, PartialClip, fetch
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.clips.manifest import Manifest, is_unfinished
 from airflow_provider_wisdomgate.clips.stores import open_store
-from airflow_provider_wisdomgate.clips.stores.base import storage_errors
-from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Version, storage_errors, unsafe_storage_is_allowed
+from airflow_provider_wisdomgate.clips.stores.local import PLAIN
 
 MANIFEST = ".json"
-# Held for two small writes; older than this, whoever held it is dead.
-LOCK_LIVES = 60.0
+# Who loses so often against others that change the same manifest meets something that is no task of ours.
+MAX_TURNS = 50
+# Where a store tells no time, a file's age is taken from two machines' clocks, which may be so far apart.
+CLOCK_SKEW = 600.0
+
+READ_SIZE = 8 * 1024**2
+
+log = logging.getLogger(__name__)
+
+# The buckets and file systems of which this process knows that they keep conditions.
+_proven: set[str] = set()
 
 
 def resolve_destination(destination: Any, storage_path: str | None) -> str:
@@ -40,7 +53,24 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
             next_step="Set the connection's 'Storage path', or the option [wisdomgate] storage_path "
             "(AIRFLOW__WISDOMGATE__STORAGE_PATH), or give an absolute destination.",
         )
+    if storage_path.startswith(("file://", "local://")):
+        name = quote(name, safe=PLAIN)  # what is given is a name; in a file URI a % begins an escape
     return f"{storage_path.rstrip('/')}/{name}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A manifest as it was read, and the version that a change of it is conditional on.
+
+    ``manifest`` is None where a file stands that somebody began to write and did not finish.
+    """
+
+    manifest: Manifest | None
+    version: Version
+
+
+class OvertakenError(Exception):
+    """The manifest is no longer what was decided on. Never leaves this package: read again and decide again."""
 
 
 class Destination:
@@ -54,89 +84,158 @@ class Destination:
             raise errors.ConfigurationError(f"destination {error.message}", next_step=error.next_step) from error
         self.uri = self._store.uri
 
-    def remove_partial_files(self) -> None:
-        """Remove what killed tries left unfinished."""
+    def find(self) -> Found | None:
+        """Read the manifest and its version, None where no file stands.
+
+        :raises DestinationTakenError: it is no manifest of ours.
+        """
         with storage_errors(self.uri):
-            self._store.remove_partial_files()
+            read = self._store.read(MANIFEST)
+        if read is None:
+            return None
+        try:
+            manifest = Manifest.load(read.data, self.uri + MANIFEST)
+        except errors.DestinationTakenError:
+            if is_unfinished(read.data):
+                return Found(None, read.version)
+            raise
+        # The place is where it was found: somebody may have renamed the folder.
+        return Found(replace(manifest, uri=self.uri), read.version)
 
     def read(self) -> Manifest | None:
         """Read the manifest, None where there is none."""
+        found = self.find()
+        return found.manifest if found else None
+
+    def age(self, manifest: Manifest) -> float:
+        """Return for how many seconds a manifest has stood there at least, by the store's own clock if it has one.
+
+        0.0 where it stands there no longer.
+        """
         with storage_errors(self.uri):
-            data = self._store.read(MANIFEST)
-        return None if data is None else Manifest.load(data, self.uri + MANIFEST)
+            age = self._store.age(MANIFEST)
+        if self.read() != manifest:
+            return 0.0  # that was another file's age
+        if age is None:
+            age = time.time() - max(manifest.claimed_at, manifest.stored_at or 0.0) - CLOCK_SKEW
+        return max(age, 0.0)
+
+    def swap(self, found: Found | None, new: Manifest | None) -> None:
+        """Write ``new`` (None: delete) over exactly what was found (None: nothing). Nothing else changes a manifest.
+
+        :raises OvertakenError: what was found is there no longer.
+        :raises StorageError: it may or may not have been written.
+        """
+        data = None if new is None else new.dump()
+        with storage_errors(self.uri):
+            try:
+                is_done = self._change(found, data)
+            except Exception:
+                if not self._stands_there(data):
+                    raise
+                is_done = True  # only the answer was lost
+            # A client that lost an answer and sent the request again has met its own effect.
+            is_done = is_done or (data is not None and self._stands_there(data))
+        if not is_done:
+            raise OvertakenError
+
+    def _change(self, found: Found | None, data: bytes | None) -> bool:
+        if found is None:
+            return data is None or self._store.create(MANIFEST, data) is not None
+        if data is None:
+            return self._store.delete(MANIFEST, found.version)
+        return self._store.replace(MANIFEST, data, found.version) is not None
+
+    def _stands_there(self, data: bytes | None) -> bool:
+        read = self._store.read(MANIFEST)
+        return (None if read is None else read.data) == data
+
+    def update(self, decide: Callable[[Manifest | None], Manifest | None]) -> Manifest | None:
+        """Change the manifest to what ``decide`` makes of the one that stands there, and return what stands there then.
+
+        Who loses against another task reads again and decides again.
+        """
+        for _ in range(MAX_TURNS):
+            found = self.find()
+            now = found.manifest if found else None
+            new = decide(now)
+            if new is not None:
+                new = replace(new, uri=self.uri)
+            if new == now:
+                return new
+            try:
+                self.swap(found, new)
+            except OvertakenError:
+                time.sleep(random.uniform(0.0, 0.1))
+                continue
+            return new
+        raise errors.StorageError(
+            f"{self.uri}{MANIFEST} changed {MAX_TURNS} times while it was to be changed.",
+            next_step="See what writes to it besides this package.",
+        )
+
+    def prove_conditions(self, mine: Manifest) -> None:
+        """Find out once for each bucket or file system whether it keeps conditions, with a claim that was just written.
+
+        :raises StorageError: it does not, so that of two tasks at once both would pay.
+        """
+        place = self._store.place
+        if place in _proven:
+            return
+        data = mine.dump()
+        with storage_errors(self.uri):
+            is_kept = self._store.create(MANIFEST, data) is None
+            is_kept = is_kept and self._store.replace(MANIFEST, data, self._store.no_version) is None
+        if not is_kept and not unsafe_storage_is_allowed():
+            raise errors.StorageError(
+                f"The storage at {self.uri} ignores conditions (it wrote a file where one is, though told not to), so "
+                "two tasks for the same clip would both pay",
+                next_step="Use another storage, or set [wisdomgate] allow_unsafe_storage = True and see to it that "
+                "never two tasks write to one destination at once.",
+            )
+        if not is_kept or self._store.weakness:
+            why = self._store.weakness or "it ignores conditions, and allow_unsafe_storage is set"
+            log.warning("Two tasks at once for one destination may both pay at %s: %s", place, why)
+        _proven.add(place)
+
+    def clip(self) -> ClipFile | None:
+        """Look at what stands at the destination itself, None where nothing does."""
+        with storage_errors(self.uri):
+            return self._store.clip()
 
     def clip_size(self) -> int | None:
         """Return the bytes of what stands at the destination, None where nothing does."""
-        with storage_errors(self.uri):
-            return self._store.size()
+        clip = self.clip()
+        return None if clip is None else clip.size
+
+    def clip_sha256(self) -> str | None:
+        """Read all of what stands at the destination and hash it; None where nothing does."""
+        if (size := self.clip_size()) is None:
+            return None
+        digest = hashlib.sha256()
+        for start in range(0, size, READ_SIZE):
+            digest.update(self.read_range(start, min(start + READ_SIZE, size)))
+        return digest.hexdigest()
 
     def read_range(self, start: int, end: int) -> bytes:
         """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
         with storage_errors(self.uri):
             return self._store.read_range(start, end)
 
-    def write(self, manifest: Manifest) -> Manifest:
-        """Write the manifest over the one there."""
-        with storage_errors(self.uri):
-            self._store.write(MANIFEST, manifest.dump())
-        return manifest
-
-    def claim(self, manifest: Manifest, takes: Manifest | None) -> bool:
-        """Write the manifest if nobody else has: where none is, or in place of exactly ``takes``.
-
-        Of any number of tries at once, one gets True. This is also the proof that the storage can be written.
-        """
-        with storage_errors(self.uri):
-            if takes is None:
-                return self._store.create(MANIFEST, manifest.dump())
-            with self._lock() as held:
-                now_there = self.read() if held else None
-                if now_there is None or now_there.claim_id != takes.claim_id or now_there.phase != takes.phase:
-                    return False
-                self._store.write(MANIFEST, manifest.dump())
-                return True
-
-    def release(self, claim: Manifest, previous: Manifest | None) -> None:
-        """Take a claim back that nothing came of, and put back what it had replaced."""
-        with storage_errors(self.uri):
-            if previous is not None:
-                self._store.write(MANIFEST, previous.dump())
-            else:
-                self._store.delete(MANIFEST)
+    def remove_partial_files(self) -> None:
+        """Remove what killed tries left unfinished."""
+        self._store.remove_partial_files()
 
     @contextmanager
-    def _lock(self) -> Iterator[bool]:
-        name = f"{MANIFEST}.lock"
-        stamp = repr(time.time()).encode()
-        held = self._store.create(name, stamp)
-        if not held and time.time() - float(self._store.read(name) or time.time()) > LOCK_LIVES:
-            self._store.delete(name)
-            held = self._store.create(name, stamp)
-        try:
-            yield held
-        finally:
-            if held:
-                self._store.delete(name)
-
-    def download(
-        self,
-        open_content: Callable[[int, str | None], AbstractContextManager[Any]],
-        *,
-        max_bytes: int = MAX_BYTES,
-        check: Callable[[], None] = lambda: None,
-        policy: RetryPolicy = DOWNLOAD_RETRIES,
-        before_publish: Callable[[], object] = lambda: None,
-    ) -> dict[str, Any]:
-        """Fetch the whole content and publish it at once.
-
-        :param open_content: opens the content from an offset with a validator (:meth:`gateway.client.Client.content`).
-        :param check: called between chunks; raises to stop.
-        :param before_publish: called when the clip is whole; raises to leave the destination as it is.
-        :returns: size, sha256, content_type, duration, width and height of the clip.
-        """
+    def partial_file(self) -> Iterator[IO[bytes]]:
+        """Open an invisible file for a clip on its way; gone when it is left, unless it was published."""
         with storage_errors(self.uri), self._store.partial_file() as file:
-            partial = PartialClip(file, max_bytes, check)
-            facts = fetch(partial, open_content, policy)
-            before_publish()
-            self._store.publish(file, facts["content_type"])
-        return facts
+            yield file
+
+    def publish(self, file: IO[bytes], content_type: str, over: ClipFile | None, announced: Manifest) -> bool:
+        """Let a whole clip appear in the place of ``over``, if the manifest still announces it; whether it did."""
+        found = self.find()
+        if found is None or found.manifest is None or found.manifest.dump() != announced.dump():
+            return False
+        with storage_errors(self.uri):
+            return self._store.publish(file, content_type, over=over, beside=(MANIFEST, found.version))

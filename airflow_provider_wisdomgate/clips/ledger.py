@@ -2,7 +2,8 @@
 
 The manifest beside the clip is the ledger. It is written before the paid call and tells every later try, clear,
 backfill or person what happened; the phases are ``creating`` -> ``created`` -> ``stored``, or ``failed``.
-A create that may have happened is never repeated unless somebody says so.
+A create that may have happened is never repeated unless somebody says so. How a manifest changes while a task goes on
+with it, transitions.py says.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ IfExists = Literal["skip", "replace", "fail"]
 
 OnLostCreate = Literal["fail", "create"]
 
-# Longer than a create can take (client: 300 s to answer, then a few tries): a younger claim may be alive.
-CLAIM_LIVES = 420.0
+# How long the claims of version 0.1.0 were taken to be alive: they do not say it themselves.
+OLD_CLAIM_SECONDS = 420.0
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,10 @@ class Wanted:
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
     def is_same_as(self, found: Manifest) -> bool:
-        if self.video_id is not None:
-            return found.video_id == self.video_id
+        if self.video_id is not None:  # two gateways may both have a video "1"
+            same_gateway = found.request.get("base_url") == self.request.get("base_url")
+            return found.video_id == self.video_id and same_gateway
         return found.fingerprint == self.fingerprint
-
-    def is_same_task_as(self, found: Manifest) -> bool:
-        keys = ("dag_id", "run_id", "task_id", "map_index")
-        return bool(self.made_by) and all(self.made_by.get(k) == found.made_by.get(k) for k in keys)
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Await:
-    """Somebody else is creating it at this moment: read the manifest again, until ``until`` (epoch seconds)."""
+    """Somebody may be creating it at this moment: read the manifest again; ``seconds`` later it is over."""
 
     found: Manifest
-    until: float
+    seconds: float
 
 
 Step = Claim | Follow | Done | Await
@@ -94,34 +92,43 @@ def next_step(
     *,
     if_exists: IfExists,
     on_lost_create: OnLostCreate,
-    now: float,
+    age: float,
 ) -> Step:
     """Decide what a try does.
 
     :param found: the manifest at the destination, None where there is none.
     :param clip_size: bytes of what stands at the destination itself, None where nothing does.
+    :param age: seconds since the manifest was written; counts in phase ``creating`` only.
     :raises DestinationTakenError: something else is there.
     :raises LostCreateError: a create may have happened and its id is not known.
     """
     if found is None:
         if clip_size is not None and if_exists != "replace":
-            raise _taken("a file without a manifest stands there, so this package did not put it there")
+            raise _not_ours()
         return Claim()
     if not wanted.is_same_as(found):
-        return _other_request(found, clip_size, wanted, if_exists, now)
+        return _other_request(found, clip_size, wanted, if_exists, age)
     if found.phase == "stored":
         return _stored(found, clip_size, wanted, if_exists)
     if found.phase == "failed":
-        return _failed(found)
+        return _failed(found, clip_size, if_exists)
     if found.video_id:
         return Follow(found, found.video_id)
-    return _creating(found, wanted, on_lost_create, now)
+    return _creating(found, on_lost_create, age)
 
 
-def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists, now: float) -> Step:
+def claim_left(found: Manifest, age: float) -> float:
+    """Return for how many seconds more a manifest's owner may be sending its create; 0.0 where it is over."""
+    if found.phase != "creating":
+        return 0.0
+    lives = OLD_CLAIM_SECONDS if found.claim_seconds is None else found.claim_seconds
+    return max(lives - age, 0.0)
+
+
+def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists, age: float) -> Step:
     if found.phase == "failed" and clip_size is None:
         return Claim(found)  # nothing came of it; a corrected prompt goes to the same place
-    if found.phase == "creating" and now < found.claimed_at + CLAIM_LIVES:
+    if claim_left(found, age):
         raise _taken(f"another request is being created there right now ({_differences(found, wanted)})", found)
     if if_exists == "replace":
         return Claim(found)
@@ -143,7 +150,7 @@ def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: I
     return Done(found)
 
 
-def _failed(found: Manifest) -> Step:
+def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step:
     error = errors.from_dict(dict(found.error or {}))
     if isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError):
         raise type(error)(
@@ -151,13 +158,14 @@ def _failed(found: Manifest) -> Step:
             next_step=f"Change the request, or delete {found.uri}.json to send it once more.",
             **error.facts,
         )
+    if clip_size is not None and if_exists != "replace":
+        raise _not_ours()
     return Claim(found)
 
 
-def _creating(found: Manifest, wanted: Wanted, on_lost_create: OnLostCreate, now: float) -> Step:
-    until = found.claimed_at + CLAIM_LIVES
-    if not wanted.is_same_task_as(found) and now < until:
-        return Await(found, until)
+def _creating(found: Manifest, on_lost_create: OnLostCreate, age: float) -> Step:
+    if left := claim_left(found, age):
+        return Await(found, left)  # also where it was an earlier try of this task: it need not be dead
     if on_lost_create == "create":
         return Claim(found)
     raise lost_create(found)
@@ -172,6 +180,10 @@ def lost_create(found: Manifest) -> errors.LostCreateError:
     )
 
 
+def _not_ours() -> errors.DestinationTakenError:
+    return _taken("a file without a manifest of its own stands there, so this package did not put it there")
+
+
 def _taken(why: str, found: Manifest | None = None) -> errors.DestinationTakenError:
     return errors.DestinationTakenError(
         f"The destination is taken: {why}",
@@ -182,7 +194,8 @@ def _taken(why: str, found: Manifest | None = None) -> errors.DestinationTakenEr
 
 def _differences(found: Manifest, wanted: Wanted) -> str:
     if wanted.video_id is not None:
-        return f"video {found.video_id} there, video {wanted.video_id} wanted"
+        here, there = (record.request.get("base_url") for record in (wanted, found))
+        return f"video {found.video_id} of {there} there, video {wanted.video_id} of {here} wanted"
     old, new = _flat(found.request), _flat(wanted.request)
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     return "; ".join(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
 
 from airflow_provider_wisdomgate import exceptions as errors
 
@@ -19,20 +19,32 @@ _MAYBE_NUMBER = (int, float, type(None))
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("phase", "claim_id", "uri"), (str,)),
     **dict.fromkeys(("video_id", "fingerprint", "sha256", "content_type"), (str, type(None))),
-    **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration"), _MAYBE_NUMBER),
+    **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration", "claim_seconds"), _MAYBE_NUMBER),
     **dict.fromkeys(("size", "width", "height"), (int, type(None))),
     "claimed_at": (int, float),
     "request": (dict,),
     "made_by": (dict,),
     "request_ids": (list,),
-    "error": (dict, type(None)),
+    **dict.fromkeys(("error", "replaced"), (dict, type(None))),
     "version": (int,),
 }
+
+# Left out where they say nothing: they are for a claim or a replacement that is under way.
+ONLY_WHERE_SET = ("claim_seconds", "replaced")
+
+# A record of a record of a record: whoever replaces so often without one clip in between loses the oldest.
+MAX_REPLACED = 8
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The record beside a clip. Times are epoch seconds, ``duration`` seconds, ``size`` bytes."""
+    """The record beside a clip. Times are epoch seconds, ``duration`` seconds, ``size`` bytes.
+
+    In phase ``created``, ``sha256`` and ``size`` are of the clip that is about to appear.
+
+    :param claim_seconds: in phase ``creating``: for so long after it was written the create may be under way.
+    :param replaced: the record that this one took the place of, which comes back if nothing comes of this one.
+    """
 
     phase: Phase
     claim_id: str
@@ -53,12 +65,34 @@ class Manifest:
     width: int | None = None
     height: int | None = None
     error: Mapping[str, Any] | None = None
+    claim_seconds: float | None = None
+    replaced: Mapping[str, Any] | None = None
     version: int = VERSION
+
+    @property
+    def previous(self) -> Manifest | None:
+        """The record that this one took the place of, None where there is none that can be read."""
+        try:
+            return None if self.replaced is None else self.from_dict(self.replaced)
+        except (ValueError, TypeError):
+            return None
+
+    def over(self, found: Manifest | None) -> Manifest:
+        """Return this record as it takes the place of another."""
+        replaced = None if found is None else found.as_dict()
+        inner, depth = replaced, 1
+        while inner and inner.get("replaced"):
+            depth += 1
+            if depth > MAX_REPLACED:
+                del inner["replaced"]
+                break
+            inner = inner["replaced"]
+        return replace(self, replaced=replaced)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return values
+        return {name: value for name, value in values.items() if value is not None or name not in ONLY_WHERE_SET}
 
     def dump(self) -> bytes:
         text = json.dumps(self.as_dict(), indent=1, ensure_ascii=False)
@@ -74,17 +108,36 @@ class Manifest:
         :raises DestinationTakenError: it is no manifest of ours.
         """
         try:
-            values = json.loads(data)
-            known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
-            for name, kinds in KINDS.items():
-                if name in known and not isinstance(known[name], kinds):
-                    raise TypeError(name)
-            manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids", ()))})
-            if manifest.version != VERSION or manifest.phase not in ("creating", "created", "stored", "failed"):
-                raise ValueError(manifest.version)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            return cls.from_dict(json.loads(data))
+        except (ValueError, TypeError, RecursionError) as error:
             raise errors.DestinationTakenError(
                 f"{uri} is no manifest of this package.",
                 next_step="Move it away, or give the task another destination.",
             ) from error
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Manifest:
+        """Make the record again that :meth:`as_dict` described.
+
+        :raises ValueError: it is none of ours; TypeError likewise.
+        """
+        if not isinstance(values, Mapping):
+            raise TypeError(type(values))
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        for name, kinds in KINDS.items():
+            if name in known and not isinstance(known[name], kinds):
+                raise TypeError(name)
+        manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids", ()))})
+        if manifest.version != VERSION or manifest.phase not in get_args(Phase):
+            raise ValueError(manifest.version)
         return manifest
+
+
+def is_unfinished(data: bytes) -> bool:
+    """Whether a file is the beginning of a manifest that somebody is writing, or died over.
+
+    A store that cannot let a file appear whole shows it so for a moment; no create is sent before it is written.
+    """
+    text = data.strip(b"\0 \r\n")
+    start = b'{\n "phase": '
+    return not text or start.startswith(text) or (text.startswith(start) and not data.endswith(b"}\n"))

@@ -1,4 +1,4 @@
-"""Reads the reference image of a create, from a local path or anything ObjectStoragePath reads."""
+"""Reads the reference image of a create, from wherever clips can be kept."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ IMAGE_KINDS: dict[str, Callable[[bytes], bool]] = {
 
 
 def read_reference_image(uri: str) -> Part:
-    """Read a reference image, from a local path or anything ObjectStoragePath reads.
+    """Read a reference image, from wherever clips can be kept.
 
     :raises ConfigurationError: it is not there, too large, or no JPEG, PNG or WebP.
     """
     try:
         with storage_errors(uri):
-            data = open_store(uri).read("")
+            found = open_store(uri).read("")
     except errors.ConfigurationError as error:
         raise errors.ConfigurationError(f"input_reference {error.message}", next_step=error.next_step) from error
-    if data is None:
+    if found is None:
         raise errors.ConfigurationError(f"input_reference {uri!r} does not exist.")
+    data = found.data
     if len(data) > MAX_REFERENCE_BYTES:
         raise errors.ConfigurationError(
             f"input_reference {uri!r} has {len(data)} bytes, more than {MAX_REFERENCE_BYTES}."

@@ -20,10 +20,9 @@ from airflow_provider_wisdomgate.gateway.exchange import (
     parse_answer,
 )
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
-from airflow_provider_wisdomgate.gateway.routes import Call, T
+from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T
 from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.gateway.transport import (
-    CONNECT_TIMEOUT,
     LOGIN,
     proxy_of,
     root_cause,

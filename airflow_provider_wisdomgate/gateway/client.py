@@ -8,7 +8,7 @@ cannot be sent, a proxy's login) never gets to them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,10 +27,9 @@ from airflow_provider_wisdomgate.gateway.exchange import (
 )
 from airflow_provider_wisdomgate.gateway.replies import is_media
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
-from airflow_provider_wisdomgate.gateway.routes import Call, T, get_content
+from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T, get_content
 from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.gateway.transport import (
-    CONNECT_TIMEOUT,
     proxy_of,
     tls_context,
     trusted,
@@ -51,15 +50,22 @@ class Client:
     def close(self) -> None:
         self._session.close()
 
-    def send(self, call: Call[T], retry_policy: RetryPolicy | None = None) -> T:
+    def send(
+        self,
+        call: Call[T],
+        retry_policy: RetryPolicy | None = None,
+        before_attempt: Callable[[], None] = lambda: None,
+    ) -> T:
         """Send a call, again where that costs nothing, and return what its parser makes of the answer.
 
+        :param before_attempt: called before the call is sent, each time; raises to send nothing any more.
         :raises WisdomGateError: the typed error of the last attempt.
         :raises LostCreateError: a call that costs may have arrived without an answer.
         """
         attempt = 0
         while True:
             attempt += 1
+            before_attempt()
             try:
                 return self._send_once(call)
             except errors.WisdomGateError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.dialects import ERROR_WORDS, STATUS_ERRORS, UPSTREAM_STATUS
-from airflow_provider_wisdomgate.gateway.values import loads, number_of, shortened, text_of
+from airflow_provider_wisdomgate.gateway.values import loads, moment_of, number_of, shortened, text_of
 from airflow_provider_wisdomgate.gateway.video import TIMES, Video
 
 
@@ -137,7 +137,7 @@ def _video(body: Any, reply: Reply) -> Video | None:
     message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
     texts = ("status", "model", "seconds", "size", "remixed_from_video_id")
     values: dict[str, Any] = {name: text_of(body.get(name)) for name in texts}
-    values |= {name: number_of(body.get(name)) for name in TIMES}
+    values |= {name: moment_of(body.get(name)) for name in TIMES}
     return Video(
         id=video_id,
         progress=number_of(str(body.get("progress")).rstrip("%")),

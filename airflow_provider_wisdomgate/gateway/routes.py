@@ -22,6 +22,10 @@ from airflow_provider_wisdomgate.gateway.video import Video
 
 T = TypeVar("T")
 
+CONNECT_TIMEOUT = 10.0
+# Docs give generation minutes, but the reply to a create comes at once; a short limit would lose paid ids.
+CREATE_TIMEOUT = 300.0
+
 SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
 
 SECONDS = re.compile(r"[1-9]\d{0,5}", re.ASCII)
@@ -50,6 +54,12 @@ class Call(Generic[T]):
     timeout: float | None = None
 
 
+def longest_attempt(call: Call[Any]) -> float:
+    """Return the seconds that one attempt of a call may take at most: to connect, to send, to be answered."""
+    timeout = call.timeout or CREATE_TIMEOUT
+    return CONNECT_TIMEOUT + (2 * timeout if call.form else timeout)
+
+
 def create_video(
     model: str, prompt: str, options: Mapping[str, Any], reference: Part | None = None, *, idempotent: bool = False
 ) -> Call[Video]:
@@ -58,8 +68,7 @@ def create_video(
     Sora's takes ``seconds`` as a string in a multipart body, Seedance's ``duration`` as an integer in JSON.
     """
     body = {"model": model, "prompt": prompt, **{k: v for k, v in options.items() if v is not None}}
-    # Docs give generation minutes, but the reply to a create comes at once; a short limit would lose paid ids.
-    call = {"idempotent": idempotent, "timeout": 300.0}
+    call = {"idempotent": idempotent, "timeout": CREATE_TIMEOUT}
     if model.lower().startswith("doubao-seedance"):
         if reference:
             raise errors.ConfigurationError(
@@ -95,7 +104,7 @@ def list_videos() -> Call[list[Video]]:
 def remix_video(video_id: str, prompt: str) -> Call[Video]:
     """``POST /videos/{id}/remix``. Costs like a create."""
     path = f"{_video_path(video_id)}/remix"
-    return Call("POST", path, parse_video, json={"prompt": prompt}, idempotent=False, timeout=300.0)
+    return Call("POST", path, parse_video, json={"prompt": prompt}, idempotent=False, timeout=CREATE_TIMEOUT)
 
 
 def delete_video(video_id: str) -> Call[None]:
@@ -125,7 +134,9 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
     if clash := {"model", "prompt"} & options.keys():
         raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
     try:
-        json.dumps(options, allow_nan=False)
+        json.dumps(options, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise _half_a_character("fields") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.ConfigurationError(f"fields must hold plain JSON types: {error}.") from None
     size, seconds = options.get("size"), options.get("seconds")
@@ -144,7 +155,18 @@ def check_text(argument: str, value: Any, remedy: str) -> str:
         raise errors.ConfigurationError(
             f"{argument} must be a string that is not empty, not {value!r}.", next_step=remedy
         )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _half_a_character(argument) from None
     return value
+
+
+def _half_a_character(argument: str) -> errors.ConfigurationError:
+    return errors.ConfigurationError(
+        f"{argument} holds half a character (a lone surrogate), which cannot be sent.",
+        next_step="See where the text was cut, or repair it: text.encode(errors='replace').decode().",
+    )
 
 
 def _video_path(video_id: str) -> str:

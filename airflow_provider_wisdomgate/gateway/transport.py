@@ -13,9 +13,9 @@ import requests
 import urllib3
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT
 from airflow_provider_wisdomgate.gateway.settings import Settings, read_proxies
 
-CONNECT_TIMEOUT = 10.0
 # OpenSSL's reasons that end a handshake, before a byte of the request is sent.
 IN_HANDSHAKE = frozenset(
     {"CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}

@@ -49,3 +49,9 @@ def number_of(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if isfinite(number) else None
+
+
+def moment_of(value: Any) -> float | None:
+    """Return a plausible time in epoch seconds (2017 to 2099); None for zero, a duration, milliseconds and all else."""
+    number = number_of(value)
+    return number if number is not None and 1.5e9 < number < 4.1e9 else None

@@ -18,7 +18,7 @@ from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wisdomgate.clips.lifecycle import StoredVideo
+    from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
 
@@ -132,14 +132,19 @@ def _safe(part: str) -> str:
 
 
 def made_by(context: Context, retries: int | None) -> dict[str, Any]:
-    """Name the task instance that acts. ``round`` changes with a clear, and stays over automatic retries."""
+    """Name the task instance that acts. ``round`` changes with a clear, and stays over automatic retries.
+
+    So does ``run_started`` (ISO 8601), which also tells a run from an earlier one of the same id.
+    """
     ti = context.get("ti")
     if ti is None:
         return {}
     tries = getattr(ti, "max_tries", None)
     names = ("dag_id", "run_id", "task_id", "map_index")
+    started = getattr(context.get("dag_run"), "start_date", None)
     return {
         **{name: getattr(ti, name, None) for name in names},
+        "run_started": started.isoformat() if started else None,
         "round": tries - (retries or 0) if isinstance(tries, int) else None,
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
 from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, OnLostCreate, Wanted, fingerprint
-from airflow_provider_wisdomgate.clips.lifecycle import ClipLifecycle
 from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.gateway.routes import Call, Part
+from airflow_provider_wisdomgate.clips.memory import memory_of
+from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
 from airflow_provider_wisdomgate.operators.base import CreateArguments, check_choice, destination_of, made_by
@@ -86,24 +88,30 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the stored clip, or defer until the video is finished."""
-        lifecycle, call = self._prepare(context)
-        tell_destination(context, lifecycle.destination.uri)
-        step, manifest = lifecycle.begin()
+        self._check_arguments()
+        call = self._call()
+        claim = ClipClaim(
+            Destination(self._destination(context)),
+            self._wanted(call, context),
+            self.if_exists,
+            self.on_lost_create,
+            self._check,
+            memory_of(context),
+        )
+        tell_destination(context, claim.destination.uri)
+        step, manifest = claim.begin(longest_attempt(call))
         if isinstance(step, Done):
             return self._finish(context, step.found)
         wait = Wait(self._deadline(context), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
-            manifest = self._create(lifecycle, manifest, step, call)
+            manifest = self._create(claim, manifest, call)
         else:
             self.log.info("Going on with video %s, created before", manifest.video_id)
-        with self._accounting_for(lifecycle, manifest) as video_id:
-            # A video that was just asked for cannot be ready; one from an earlier try may be.
-            polled = PollAgain(wait, delay=0.0) if isinstance(step, Claim) else self.hook.poll(video_id, wait)
-            if isinstance(polled, PollAgain) and self.deferrable:
-                self._defer(video_id, manifest.uri, wait)
-            end = self.hook.wait_for_video(video_id, wait, self._check) if isinstance(polled, PollAgain) else polled
-            video = result_of(end, may_recreate=True)
-            return self._finish(context, lifecycle.download(manifest, video, self.hook.open_content))
+        # A video that was just asked for cannot be ready; one from an earlier try may be.
+        poll_first = not isinstance(step, Claim)
+        return self._store(
+            context, claim.destination, manifest, lambda: self._wait(claim.destination, manifest, wait, poll_first)
+        )
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, destination: str | None = None
@@ -113,70 +121,73 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
         :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is resolved again.
         """
         target = Destination(destination or self._destination(context))
-        lifecycle = ClipLifecycle(target, Wanted({}), max_bytes=self.max_bytes, check=self._check)
-        manifest, told = target.read(), (event or {}).get("video_id")
-        if manifest is None or (told and manifest.video_id != told):
-            raise errors.DestinationTakenError(
-                f"The manifest of this task's video at {target.uri}.json is gone or another's",
-                video_id=told,
-                next_step="WisdomGateDownloadVideoOperator stores the video under another name.",
-            )
-        with self._accounting_for(lifecycle, manifest):
-            video = video_of(event, may_recreate=True)
-            return self._finish(context, lifecycle.download(manifest, video, self.hook.open_content))
+        manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
+        return self._store(context, target, manifest, lambda: video_of(event, may_recreate=True))
 
-    def _prepare(self, context: Context) -> tuple[ClipLifecycle, Call[Video]]:
+    def _wait(self, target: Destination, manifest: Manifest, wait: Wait, poll_first: bool) -> Video:
+        """Return the finished video; defers where it is not finished and a triggerer can wait."""
+        video_id = str(manifest.video_id)
+        polled = self.hook.poll(video_id, wait) if poll_first else PollAgain(wait, delay=0.0)
+        if isinstance(polled, PollAgain) and self.deferrable:
+            self._defer(video_id, target.uri, wait)
+        end = self.hook.wait_for_video(video_id, wait, self._check) if isinstance(polled, PollAgain) else polled
+        return result_of(end, may_recreate=True)
+
+    def _store(
+        self, context: Context, target: Destination, manifest: Manifest, wait: Callable[[], Video]
+    ) -> dict[str, Any]:
+        paid = PaidVideo(target, manifest, self.max_bytes, self._check, memory_of(context))
+        with self._accounting_for(paid):
+            return self._finish(context, paid.finish(wait, self.hook.open_content))
+
+    def _check_arguments(self) -> None:
         """Check everything that can be checked before money is spent."""
         check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         check_choice("on_lost_create", self.on_lost_create, ("fail", "create"))
         for name in ("timeout", "poll_interval"):
             if not isinstance(value := getattr(self, name), int | float) or not value > 0:
                 raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
-        call = self._call()
-        wanted = self._wanted(call, made_by(context, self.retries))
-        target = Destination(self._destination(context))
-        return ClipLifecycle(target, wanted, self.if_exists, self.on_lost_create, self.max_bytes, self._check), call
 
-    def _create(self, lifecycle: ClipLifecycle, mine: Manifest, step: Claim, call: Call[Video]) -> Manifest:
+    def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         try:
-            manifest, video = lifecycle.create(mine, step.takes, lambda: self.hook.client.send(call))
+            return claim.create(mine, lambda keep_claim: self.hook.client.send(call, before_attempt=keep_claim))
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise
             advice = "A retry creates it anew, as on_lost_create='create' says."
             raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
-        self.log.info("Video %s is %s; its manifest is %s.json", video.id, video.status, manifest.uri)
-        return manifest
 
     def _destination(self, context: Context) -> str:
         return resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
 
     @contextmanager
-    def _accounting_for(self, lifecycle: ClipLifecycle, manifest: Manifest) -> Iterator[str]:
-        """Record how a video that was paid for ends, and yield its id."""
-        self._video_id = video_id = str(manifest.video_id)
-        with lifecycle.recording_failures(manifest):
-            try:
-                yield video_id
-            except errors.StoppedError:
-                if self.delete_on_kill:
-                    self._delete(lifecycle, manifest)
-                raise
-            except errors.VideoNotFoundError as error:
-                if self.delete_on_kill:  # a deferred task's trigger deletes, and cannot write the manifest
-                    raise errors.VideoFailedError("Deleted, since its task was killed", **error.facts) from error
-                advice = f"To create it anew, and pay again, delete {manifest.uri}.json."
-                raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
-
-    def _delete(self, lifecycle: ClipLifecycle, manifest: Manifest) -> None:
+    def _accounting_for(self, paid: PaidVideo) -> Iterator[None]:
+        """Say what becomes of a video that was paid for, and do what ``delete_on_kill`` asks."""
+        self._video_id = str(paid.mine.video_id)
         try:
-            self.hook.delete_video(str(manifest.video_id))
-        except errors.WisdomGateError as error:
-            self.log.warning("Video %s could not be deleted and goes on: %s", manifest.video_id, error)
-        else:
-            lifecycle.record_failure(manifest, errors.VideoFailedError("Deleted, since its task was killed"))
+            yield
+        except errors.StoppedError:
+            if self.delete_on_kill:
+                self._delete(paid)
+            raise
+        except errors.VideoNotFoundError as error:
+            # A deferred task's trigger deletes, and cannot write the manifest. A proxy's 404 has no words of ours.
+            if self.delete_on_kill and (error.code or error.type):
+                deleted = errors.VideoFailedError("Deleted, since its task was killed", **error.facts)
+                paid.record_failure(deleted)
+                raise deleted from error
+            advice = f"To create it anew, and pay again, delete {paid.destination.uri}.json."
+            raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
 
-    def _wanted(self, call: Call[Video], task: Mapping[str, Any]) -> Wanted:
+    def _delete(self, paid: PaidVideo) -> None:
+        try:
+            self.hook.delete_video(str(paid.mine.video_id))
+        except errors.WisdomGateError as error:
+            self.log.warning("Video %s could not be deleted and goes on: %s", paid.mine.video_id, error)
+        else:
+            paid.record_failure(errors.VideoFailedError("Deleted, since its task was killed"))
+
+    def _wanted(self, call: Call[Video], context: Context) -> Wanted:
         options = self._options()
         options.pop("input_reference", None)
         prompt_hash = hashlib.sha256(self.prompt.encode()).hexdigest()
@@ -189,7 +200,14 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
         if isinstance(part := (call.form or {}).get("input_reference"), Part):
             request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
         recorded = {**request, "prompt": self.prompt} if self.record_prompt else request
-        return Wanted(recorded, fingerprint(request), made_by=task)
+        return Wanted(recorded, fingerprint(request), made_by=made_by(context, self.retries))
+
+    def _wanted_or_unknown(self, context: Context) -> Wanted:
+        try:
+            return self._wanted(self._call(), context)
+        except errors.WisdomGateError as error:  # say, the reference image is gone by now
+            self.log.warning("The request of this video cannot be told any more: %s", error)
+            return Wanted({}, made_by=made_by(context, self.retries))
 
     def _defer(self, video_id: str, destination: str, wait: Wait) -> None:
         self.defer(

@@ -70,7 +70,7 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
         return _after_failed_poll(wait, seen, now, jitter)
     wait = replace(wait, failed_polls=0, not_found=0, last=seen)
     if seen.is_done:
-        return _expired(seen) if seen.is_expired(now) else Ended("ready", seen)
+        return Ended("ready", seen)  # whatever expires_at says: only its content can prove that it is gone
     if seen.is_failed:
         error = failure_of(seen, may_recreate=True)
         return Ended("expired" if isinstance(error, errors.VideoExpiredError) else "failed", seen, error)
@@ -113,13 +113,6 @@ def _poll_again(wait: Wait, delay: float, now: float) -> PollAgain | Ended:
         return Ended("timed_out", wait.last, errors.WaitTimeoutError(message, video_id=video_id, next_step=advice))
     # The last poll happens at the deadline, not a poll interval after it.
     return PollAgain(wait, min(delay, max(wait.deadline - now, 0.0)))
-
-
-def _expired(video: Video) -> Ended:
-    error = errors.VideoExpiredError(
-        "The video was finished, and its time at the gateway is over", video_id=video.id, expires_at=video.expires_at
-    )
-    return Ended("expired", video, error)
 
 
 def log_line(wait: Wait, seen: Video | errors.WisdomGateError, now: float) -> tuple[int, str] | None:

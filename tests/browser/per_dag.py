@@ -17,7 +17,6 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 from airflow.utils.db import initdb
 from fastapi.testclient import TestClient
 
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 
 DAGS = """
@@ -71,7 +70,7 @@ def client(app: Any, user: str) -> TestClient:
 def add_clip(admin: TestClient, dag: str, file: Path) -> None:
     file.write_bytes(bytes(5000))
     manifest = Manifest("stored", "claim", str(file), 0.0, size=5000, sha256="0" * 64, made_by={"dag_id": dag})
-    Destination(str(file)).write(manifest)
+    Path(f"{file}.json").write_bytes(manifest.dump())
     run = {"dag_run_id": "run", "logical_date": "2026-01-01T00:00:00Z"}
     admin.post(f"/api/v2/dags/{dag}/dagRuns", json=run).raise_for_status()
     entry = {"key": "return_value", "value": {"uri": str(file)}, "map_index": -1}

@@ -14,8 +14,8 @@ import pytest
 import requests
 from PIL import Image
 from playwright.sync_api import Page, expect
+from support import put_manifest
 
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from tests.browser.conftest import TIMEOUT_MS, Site, stored
 
@@ -81,9 +81,7 @@ def test_seeking_fetches_only_the_part_that_is_looked_at(site: Site, page: Page)
     run, file = site.run_of("generate_many_videos"), site.clips / "long.mp4"
     size = encode_noise(file)
     made_by = {"dag_id": "generate_many_videos"}
-    Destination(str(file)).write(
-        Manifest("stored", "claim", str(file), 0.0, size=size, sha256="0" * 64, made_by=made_by)
-    )
+    put_manifest(Manifest("stored", "claim", str(file), 0.0, size=size, sha256="0" * 64, made_by=made_by))
     path = f"/dags/generate_many_videos/dagRuns/{quote(run)}/taskInstances/prompts/xcomEntries"
     site.airflow.api("POST", path, {"key": "wisdomgate_destination", "value": str(file), "map_index": -1})
     entry = f"{path}/return_value"

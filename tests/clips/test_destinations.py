@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +61,7 @@ def test_another_videos_clip_is_never_touched(
     first, second = made(hook), made(hook, text="a dog")
     stored = hook.download_video(first, place.uri("cat.mp4"))
     asked = len(sandbox.requests())
-    with pytest.raises(errors.DestinationTakenError, match=f"video {first} there, video {second} wanted"):
+    with pytest.raises(errors.DestinationTakenError, match=f"video {first} of .* there, video {second} of .* wanted"):
         hook.download_video(second, place.uri("cat.mp4"), if_exists=if_exists)
     assert len(sandbox.requests()) == asked
     assert (place.read("cat.mp4"), json.loads(place.read("cat.mp4.json"))) == (CAT, stored.as_dict())
@@ -123,13 +122,13 @@ def test_a_missing_filesystem_package_is_named_by_its_extra(extra: str, hook: Wi
     assert sandbox.requests() == []
 
 
-def test_a_missing_s3fs_is_named_by_its_extra(
+def test_a_missing_amazon_provider_is_named_by_its_extra(
     hook: WisdomGateHook, sandbox: Sandbox, s3: S3Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "s3fs", None)  # as where only the amazon provider is installed
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_FRESH", os.environ["AIRFLOW_CONN_AWS_DEFAULT"])
+    monkeypatch.delitem(sys.modules, "airflow_provider_wisdomgate.clips.stores.s3", raising=False)
+    monkeypatch.setitem(sys.modules, "airflow.providers.amazon.aws.hooks.s3", None)
     with pytest.raises(errors.ConfigurationError, match=r"pip install 'airflow-provider-wisdomgate\[s3\]'"):
-        hook.download_video("video_1", "s3://aws_fresh@bucket/cat.mp4")
+        hook.download_video("video_1", "s3://aws_default@bucket/cat.mp4")
     assert sandbox.requests() == []
 
 

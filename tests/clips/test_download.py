@@ -16,10 +16,10 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from support import LocalPlace, S3Place, made, sha256, whole
+from support import LocalPlace, S3Place, is_swapped, made, put_manifest, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.destination import Destination, Found
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -186,7 +186,8 @@ def test_the_part_of_a_live_worker_is_left_alone(hook: WisdomGateHook, local: Lo
         if not seen:
             (part,) = local.folder.glob("*.part")
             os.utime(part, (0, 0))
-            Destination(local.uri("cat.mp4")).write(claim(local, 7, phase="failed"))  # a write sweeps
+            Destination(local.uri("cat.mp4")).remove_partial_files()
+            put_manifest(claim(local, 7, phase="failed"))
             seen.extend(name for name in local.names() if name.endswith(".part"))
 
     with pytest.raises(errors.DestinationTakenError):
@@ -194,50 +195,59 @@ def test_the_part_of_a_live_worker_is_left_alone(hook: WisdomGateHook, local: Lo
     assert len(seen) == 1
 
 
-# Claims
+# Claims: of any number of changes of one version, one counts
 
 
 def test_of_eight_threads_that_claim_at_once_one_wins(place: Place) -> None:
-    target, together = Destination(place.uri("cat.mp4")), Barrier(8)
+    together = Barrier(8)
 
     def try_it(number: int) -> bool:
         together.wait()
-        return target.claim(claim(place, number), None)
+        return is_swapped(None, claim(place, number))
 
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(try_it, range(8)))
     assert sorted(won) == [False] * 7 + [True]
-    assert target.read() == replace(claim(place, won.index(True)), claimed_at=target.read().claimed_at)  # type: ignore[union-attr]
+    assert claimant(place) == f"claim-{won.index(True)}"
     assert place.names() == ["cat.mp4.json"]
+
+
+def claimant(place: Place) -> str | None:
+    found = Destination(place.uri("cat.mp4")).read()
+    return found and found.claim_id
 
 
 def test_of_eight_threads_that_take_over_a_failed_record_one_wins(place: Place) -> None:
-    target, together = Destination(place.uri("cat.mp4")), Barrier(8)
-    failed = target.write(claim(place, 99, phase="failed"))
+    together = Barrier(8)
+    put_manifest(claim(place, 99, phase="failed"))
+    found = Destination(place.uri("cat.mp4")).find()
 
     def try_it(number: int) -> bool:
         together.wait()
-        return target.claim(claim(place, number), failed)
+        return is_swapped(found, claim(place, number))
 
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(try_it, range(8)))
     assert sorted(won) == [False] * 7 + [True]
-    assert target.read().claim_id == f"claim-{won.index(True)}"  # type: ignore[union-attr]
+    assert claimant(place) == f"claim-{won.index(True)}"
     assert place.names() == ["cat.mp4.json"]
 
 
-def _claim_in_a_process(folder: str, number: int, together: Any, wins: Any) -> None:
-    place = LocalPlace(Path(folder))
+def _swap_in_a_process(folder: str, number: int, found: Found | None, together: Any, wins: Any) -> None:
     together.wait()
-    if Destination(place.uri("cat.mp4")).claim(claim(place, number), None):
+    if is_swapped(found, claim(LocalPlace(Path(folder)), number)):
         wins.put(number)
 
 
-def test_of_eight_processes_that_claim_a_file_at_once_one_wins(local: LocalPlace) -> None:
+@pytest.mark.parametrize("takes_over", [False, True])
+def test_of_eight_processes_that_change_a_file_at_once_one_wins(local: LocalPlace, takes_over: bool) -> None:
     fork = multiprocessing.get_context("fork")  # a fresh interpreter would import Airflow eight times
     together, wins = fork.Barrier(8), fork.SimpleQueue()
+    if takes_over:
+        put_manifest(claim(local, 99, phase="failed"))
+    found = Destination(local.uri("cat.mp4")).find()
     tries = [
-        fork.Process(target=_claim_in_a_process, args=(str(local.folder), number, together, wins))
+        fork.Process(target=_swap_in_a_process, args=(str(local.folder), number, found, together, wins))
         for number in range(8)
     ]
     for each in tries:
@@ -246,32 +256,26 @@ def test_of_eight_processes_that_claim_a_file_at_once_one_wins(local: LocalPlace
         each.join()
     winner = wins.get()
     assert wins.empty()
-    assert Destination(local.uri("cat.mp4")).read().claim_id == f"claim-{winner}"  # type: ignore[union-attr]
+    assert claimant(local) == f"claim-{winner}"
     assert local.names() == ["cat.mp4.json"]
 
 
-def test_a_record_that_changed_since_it_was_read_is_not_taken_over(place: Place) -> None:
-    target = Destination(place.uri("cat.mp4"))
-    found = target.write(claim(place, 1, phase="failed"))
-    theirs = target.write(claim(place, 2))
-    assert target.claim(claim(place, 3), found) is False
-    assert target.read() == theirs
+def test_a_manifest_that_changed_since_it_was_read_is_not_changed(place: Place) -> None:
+    put_manifest(claim(place, 1, phase="failed"))
+    found = Destination(place.uri("cat.mp4")).find()
+    theirs = put_manifest(claim(place, 2))
+    assert not is_swapped(found, claim(place, 3))
+    assert Destination(place.uri("cat.mp4")).read() == theirs
 
 
-def test_a_lock_that_a_killed_try_left_does_not_last(place: Place) -> None:
-    target = Destination(place.uri("cat.mp4"))
-    found = target.write(claim(place, 1, phase="failed"))
-    place.write("cat.mp4.json.lock", repr(time.time() - 3600).encode())
-    assert target.claim(claim(place, 2), found) is True
-    assert place.names() == ["cat.mp4.json"]
+def test_who_loses_reads_again_and_decides_again(place: Place) -> None:
+    target, seen = Destination(place.uri("cat.mp4")), list[str | None]()
 
+    def decide(found: Manifest | None) -> Manifest:
+        seen.append(found and found.claim_id)
+        if len(seen) == 1:
+            put_manifest(claim(place, 1))  # another task, between our read and our write
+        return replace(found, claim_id=f"{found.claim_id}-and-ours") if found else claim(place, 0)
 
-def test_a_released_claim_puts_back_what_it_replaced(place: Place) -> None:
-    target = Destination(place.uri("cat.mp4"))
-    first = claim(place, 1, phase="failed")
-    assert target.claim(first, None)
-    assert target.claim(claim(place, 2), first)
-    target.release(claim(place, 2), first)
-    assert target.read() == first
-    target.release(first, None)
-    assert (target.read(), place.names()) == (None, [])
+    target.update(decide)
+    assert (seen, claimant(place)) == ([None, "claim-1"], "claim-1-and-ours")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.ledger import (
-    CLAIM_LIVES,
+    OLD_CLAIM_SECONDS,
     Await,
     Claim,
     Done,
@@ -29,7 +29,8 @@ from airflow_provider_wisdomgate.clips.manifest import Manifest, Phase
 
 URI = "file:///videos/cat.mp4"
 NOW = 1_000_000.0
-YOUNG, OLD = NOW - 10.0, NOW - CLAIM_LIVES
+LIVES = 370.0
+YOUNG, OLD = 10.0, LIVES
 ME = {"dag_id": "d", "run_id": "r1", "task_id": "t", "map_index": -1, "round": 0}
 ME_CLEARED = ME | {"round": 1}
 SOMEBODY = ME | {"run_id": "r2"}
@@ -49,11 +50,13 @@ def found(phase: Phase, **values: Any) -> Manifest:
     defaults: dict[str, Any] = {
         "claim_id": "claim",
         "uri": URI,
-        "claimed_at": YOUNG,
+        "claimed_at": NOW,
         "fingerprint": fingerprint(REQUEST),
         "request": REQUEST,
         "made_by": ME,
     }
+    if phase == "creating":
+        defaults["claim_seconds"] = LIVES
     if phase in ("created", "stored"):
         defaults["video_id"] = "video_1"
     if phase == "stored":
@@ -67,10 +70,11 @@ def decided(
     want: Wanted,
     if_exists: IfExists = "skip",
     on_lost_create: OnLostCreate = "fail",
+    age: float = YOUNG,
 ) -> Step | str:
     """Return the step, or the name of the error."""
     try:
-        return next_step(manifest, clip_size, want, if_exists=if_exists, on_lost_create=on_lost_create, now=NOW)
+        return next_step(manifest, clip_size, want, if_exists=if_exists, on_lost_create=on_lost_create, age=age)
     except errors.WisdomGateError as error:
         return type(error).__name__
 
@@ -84,7 +88,6 @@ def failed(kind: str, **values: Any) -> Manifest:
 
 
 CREATING = found("creating")
-CREATING_OLD = found("creating", claimed_at=OLD)
 CREATED = found("created")
 STORED = found("stored")
 LUCKLESS = failed("VideoFailedError")
@@ -126,35 +129,47 @@ EXISTS: dict[str, tuple[Manifest | None, int | None, Wanted, Step | str, Step | 
         *[Follow(found("created", claimed_at=0.0), "video_1")] * 3,
     ),
     "created, an older clip still there": (CREATED, SIZE, wanted(), *[Follow(CREATED, "video_1")] * 3),
-    # the same request, being created
-    "creating, somebody, now": (
+    # the same request, being created: an earlier try of this very task need not be dead, either
+    "creating, somebody, now": (CREATING, None, wanted(made_by=SOMEBODY), *[Await(CREATING, LIVES - YOUNG)] * 3),
+    "creating, an earlier try, now": (CREATING, None, wanted(), *[Await(CREATING, LIVES - YOUNG)] * 3),
+    "creating, before a clear, now": (
         CREATING,
         None,
-        wanted(made_by=SOMEBODY),
-        *[Await(CREATING, YOUNG + CLAIM_LIVES)] * 3,
+        wanted(made_by=ME_CLEARED),
+        *[Await(CREATING, LIVES - YOUNG)] * 3,
     ),
-    "creating, nobody knows who, now": (
-        found("creating", made_by={}),
+    "creating, and its owner has said that it sends no more": (
+        found("creating", claim_seconds=0.0),
         None,
-        wanted(made_by={}),
-        *[Await(found("creating", made_by={}), YOUNG + CLAIM_LIVES)] * 3,
+        wanted(),
+        *[LOST] * 3,
     ),
-    "creating, an earlier try, now": (CREATING, None, wanted(), LOST, LOST, LOST),
-    "creating, before a clear, now": (CREATING, None, wanted(made_by=ME_CLEARED), LOST, LOST, LOST),
-    "creating, somebody, long ago": (CREATING_OLD, None, wanted(made_by=SOMEBODY), LOST, LOST, LOST),
-    "creating, an earlier try, long ago": (CREATING_OLD, None, wanted(), LOST, LOST, LOST),
+    "creating, by version 0.1.0": (
+        found("creating", claim_seconds=None),
+        None,
+        wanted(),
+        *[Await(found("creating", claim_seconds=None), OLD_CLAIM_SECONDS - YOUNG)] * 3,
+    ),
     # the same request, failed
     "failed": (LUCKLESS, None, wanted(), *[Claim(LUCKLESS)] * 3),
     "failed without a reason": (found("failed"), None, wanted(), *[Claim(found("failed"))] * 3),
     "refused by moderation": (failed("ModerationError"), None, wanted(), *["ModerationError"] * 3),
     "a bad request": (failed("BadRequestError"), None, wanted(), *["BadRequestError"] * 3),
+    "failed beside a file of somebody's": (LUCKLESS, SIZE, wanted(), TAKEN, Claim(LUCKLESS), TAKEN),
     "failed for good": (failed("VideoFailedForGoodError"), None, wanted(), *["VideoFailedForGoodError"] * 3),
     "expired": (failed("VideoExpiredError"), None, wanted(), *[Claim(failed("VideoExpiredError"))] * 3),
     # another request
     "another's stored clip": (STORED, SIZE, wanted(OTHER), TAKEN, Claim(STORED), TAKEN),
     "another's video on its way": (CREATED, None, wanted(OTHER), TAKEN, Claim(CREATED), TAKEN),
     "another's create, now": (CREATING, None, wanted(OTHER), TAKEN, TAKEN, TAKEN),
-    "another's create, long ago": (CREATING_OLD, None, wanted(OTHER), TAKEN, Claim(CREATING_OLD), TAKEN),
+    "another's create that is lost": (
+        found("creating", claim_seconds=0.0),
+        None,
+        wanted(OTHER),
+        TAKEN,
+        Claim(found("creating", claim_seconds=0.0)),
+        TAKEN,
+    ),
     "another's failure": (LUCKLESS, None, wanted(OTHER), *[Claim(LUCKLESS)] * 3),
     "another's moderation": (
         failed("ModerationError"),
@@ -179,20 +194,20 @@ def test_what_a_try_does_with_what_it_finds(
     assert found_now == {"skip": skip, "replace": replace, "fail": fail}
 
 
-LOST_CREATES: dict[str, tuple[Manifest, Wanted, Step | str]] = {
-    "an earlier try": (CREATING, wanted(), Claim(CREATING)),
-    "before a clear": (CREATING, wanted(made_by=ME_CLEARED), Claim(CREATING)),
-    "somebody, long ago": (CREATING_OLD, wanted(made_by=SOMEBODY), Claim(CREATING_OLD)),
-    "somebody, now": (CREATING, wanted(made_by=SOMEBODY), Await(CREATING, YOUNG + CLAIM_LIVES)),
-    "another request, now": (CREATING, wanted(OTHER), TAKEN),
+LOST_CREATES: dict[str, tuple[float, Wanted, Step | str]] = {
+    "an earlier try": (OLD, wanted(), Claim(CREATING)),
+    "before a clear": (OLD, wanted(made_by=ME_CLEARED), Claim(CREATING)),
+    "somebody": (OLD, wanted(made_by=SOMEBODY), Claim(CREATING)),
+    "an earlier try, now": (YOUNG, wanted(), Await(CREATING, LIVES - YOUNG)),
+    "somebody, now": (YOUNG, wanted(made_by=SOMEBODY), Await(CREATING, LIVES - YOUNG)),
+    "another request, now": (YOUNG, wanted(OTHER), TAKEN),
+    "another request": (OLD, wanted(OTHER), TAKEN),
 }
 
 
-@pytest.mark.parametrize(("manifest", "want", "expected"), LOST_CREATES.values(), ids=LOST_CREATES.keys())
-def test_a_lost_create_is_made_anew_only_where_somebody_says_so(
-    manifest: Manifest, want: Wanted, expected: Step | str
-) -> None:
-    assert decided(manifest, None, want, on_lost_create="create") == expected
+@pytest.mark.parametrize(("age", "want", "expected"), LOST_CREATES.values(), ids=LOST_CREATES.keys())
+def test_a_lost_create_is_made_anew_only_where_somebody_says_so(age: float, want: Wanted, expected: Step | str) -> None:
+    assert decided(CREATING, None, want, on_lost_create="create", age=age) == expected
 
 
 @pytest.mark.parametrize("name", EXISTS)
@@ -204,20 +219,20 @@ def test_on_lost_create_changes_nothing_but_a_lost_create(name: str, if_exists: 
         assert decided(manifest, clip_size, want, if_exists, "create") == careful
 
 
-@pytest.mark.parametrize(
-    ("age", "expected"),
-    [(0.0, "await"), (CLAIM_LIVES - 0.001, "await"), (CLAIM_LIVES, "lost"), (CLAIM_LIVES + 1, "lost")],
-)
-def test_a_claim_lives_for_so_long(age: float, expected: str) -> None:
-    manifest = found("creating", claimed_at=NOW - age)
-    step = decided(manifest, None, wanted(made_by=SOMEBODY))
-    assert step == (LOST if expected == "lost" else Await(manifest, NOW - age + CLAIM_LIVES))
+@pytest.mark.parametrize("lives", [LIVES, 10.0, None])
+@pytest.mark.parametrize("since", [-1.0, -0.001, 0.0, 1.0])
+def test_a_claim_lives_for_as_long_as_it_says(lives: float | None, since: float) -> None:
+    manifest, age = found("creating", claim_seconds=lives), (lives or OLD_CLAIM_SECONDS) + since
+    step = decided(manifest, None, wanted(made_by=SOMEBODY), age=age)
+    assert step == (LOST if since >= 0 else Await(manifest, pytest.approx(-since)))
 
 
 # --------------------------------------------------------------------------- an existing video's content
 
-DOWNLOAD = Wanted({"video_id": "video_1"}, video_id="video_1", made_by=ME)
-ANOTHER = Wanted({"video_id": "video_2"}, video_id="video_2", made_by=ME)
+HERE = {"base_url": REQUEST["base_url"]}
+DOWNLOAD = Wanted(HERE, video_id="video_1", made_by=ME)
+ANOTHER = Wanted(HERE, video_id="video_2", made_by=ME)
+ELSEWHERE = Wanted({"base_url": "https://h/v1"}, video_id="video_1", made_by=ME)
 
 
 @pytest.mark.parametrize(
@@ -231,10 +246,23 @@ ANOTHER = Wanted({"video_id": "video_2"}, video_id="video_2", made_by=ME)
         (CREATED, None, ANOTHER, TAKEN),
         (CREATING, None, ANOTHER, TAKEN),
         (LUCKLESS, None, ANOTHER, Claim(LUCKLESS)),
+        (STORED, SIZE, ELSEWHERE, TAKEN),
+        (CREATED, None, ELSEWHERE, TAKEN),
     ],
-    ids=["nothing", "stored", "removed", "on its way", "another", "another's way", "creating", "another failed"],
+    ids=[
+        "nothing",
+        "stored",
+        "removed",
+        "on its way",
+        "another",
+        "another's way",
+        "creating",
+        "another failed",
+        "another gateway's",
+        "another gateway's way",
+    ],
 )
-def test_a_download_goes_by_the_video_id(
+def test_a_download_goes_by_the_video_id_and_its_gateway(
     manifest: Manifest | None, clip_size: int | None, want: Wanted, expected: Step | str
 ) -> None:
     assert decided(manifest, clip_size, want) == expected
@@ -246,7 +274,7 @@ def test_a_download_goes_by_the_video_id(
 def test_a_lost_create_says_when_where_and_whose() -> None:
     error = lost_create(found("creating", made_by=ME | {"map_index": 3}))
     assert error.message == (
-        f"A create was begun at 999990 (epoch seconds) for {URI} and its answer never recorded "
+        f"A create was begun at 1000000 (epoch seconds) for {URI} and its answer never recorded "
         "(dag_id d, run_id r1, task_id t, map_index 3): the video may exist and be paid for."
     )
     assert "on_lost_create='create'" in str(error)
@@ -254,7 +282,7 @@ def test_a_lost_create_says_when_where_and_whose() -> None:
 
 def test_a_taken_destination_names_the_difference_but_not_the_prompts() -> None:
     with pytest.raises(errors.DestinationTakenError) as caught:
-        next_step(STORED, SIZE, wanted(OTHER), if_exists="skip", on_lost_create="fail", now=NOW)
+        next_step(STORED, SIZE, wanted(OTHER), if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.as_dict() == {
         "error": TAKEN,
         "message": "The destination is taken: another request's clip belongs there (fps: None there, 24 wanted; "
@@ -266,15 +294,16 @@ def test_a_taken_destination_names_the_difference_but_not_the_prompts() -> None:
 
 def test_a_taken_destination_names_the_videos_of_a_download() -> None:
     with pytest.raises(errors.DestinationTakenError) as caught:
-        next_step(STORED, SIZE, ANOTHER, if_exists="skip", on_lost_create="fail", now=NOW)
+        next_step(STORED, SIZE, ANOTHER, if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.message == (
-        "The destination is taken: another request's clip belongs there (video video_1 there, video video_2 wanted)"
+        "The destination is taken: another request's clip belongs there (video video_1 of https://g/v1 there, "
+        "video video_2 of https://g/v1 wanted)"
     )
 
 
 def test_requests_that_differ_only_in_the_prompt_say_so_without_it() -> None:
     with pytest.raises(errors.DestinationTakenError) as caught:
-        next_step(STORED, SIZE, wanted(REQUEST | {"prompt": "dog"}), if_exists="skip", on_lost_create="fail", now=NOW)
+        next_step(STORED, SIZE, wanted(REQUEST | {"prompt": "dog"}), if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.message == (
         "The destination is taken: another request's clip belongs there (the requests' fingerprints differ)"
     )
@@ -289,7 +318,7 @@ def test_a_refusal_found_in_a_manifest_keeps_its_facts_and_says_how_to_go_on() -
             wanted(),
             if_exists="skip",
             on_lost_create="fail",
-            now=NOW,
+            age=YOUNG,
         )
     assert caught.value.as_dict() == {
         "error": "ModerationError",

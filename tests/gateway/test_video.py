@@ -54,8 +54,8 @@ VIDEOS: dict[str, tuple[Any, Video]] = {
     "booleans everywhere": (dict.fromkeys(FULL, True) | {"id": "video_1"}, Video("video_1")),
     "empty strings everywhere": (dict.fromkeys(FULL, "") | {"id": "video_1"}, Video("video_1")),
     "numbers as strings": (
-        {"id": "v", "progress": "42.5%", "created_at": "17", "expires_at": "1e3", "seconds": 8, "status": 3},
-        Video("v", "3", progress=42.5, created_at=17.0, expires_at=1000.0, seconds="8"),
+        {"id": "v", "progress": "42.5%", "created_at": "1790000000", "expires_at": "1.79e9", "seconds": 8, "status": 3},
+        Video("v", "3", progress=42.5, created_at=1.79e9, expires_at=1.79e9, seconds="8"),
     ),
     "no numbers": (
         {"id": "v", "progress": "half", "created_at": "2026-09-24T00:00:00Z", "expires_at": "never"},

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from support import LocalPlace, S3Place, asked, fire, resume, sha256, started, whole
+from support import LocalPlace, S3Place, asked, fire, put_manifest, resume, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import Destination
@@ -303,13 +303,13 @@ def test_a_create_that_another_task_has_under_way_is_waited_for(
         generate(deferrable=True).execute(context())
     created = target.read()
     assert created is not None
-    creating = replace(created, phase="creating", video_id=None)
-    target.write(creating)
+    creating = replace(created, phase="creating", video_id=None, claim_seconds=60.0)
+    put_manifest(creating)
     results: list[dict[str, Any]] = []
     other = Thread(target=lambda: results.append(generate().execute(context(task_id="other"))))
     other.start()
     time.sleep(0.05)
-    target.write(created)
+    put_manifest(created)
     other.join()
     assert ([each["video_id"] for each in results], money(sandbox)) == ([created.video_id], (1, 1))
 
@@ -354,25 +354,42 @@ def test_a_killed_wait_leaves_its_video_to_the_next_try(
 def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
-    operator = generate("render=0.1 poll=500x1", delete_on_kill=True)
+    operator = generate("render=0.4", delete_on_kill=True)
+    worker, ends = started(operator, context())
+    while not sandbox.counts()["polls"]:
+        worker.join(0.01)
     operator.on_kill()
-    with pytest.raises(errors.StoppedError):
-        operator.execute(context())
+    worker.join()
+    assert [type(end) for end in ends] == [errors.StoppedError]
     assert (sandbox.videos(), manifest_of(local)["phase"]) == ([], "failed")
-    generate("render=0.1 poll=500x1", delete_on_kill=True).execute(context())
+    generate("render=0.4", delete_on_kill=True).execute(context())
     assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (2, 2))
 
 
-def test_a_resumed_task_whose_record_is_gone_says_where_its_video_is(
+def test_a_resumed_task_whose_manifest_was_deleted_stores_the_paid_clip_all_the_same(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     with pytest.raises(TaskDeferred) as deferral:
         generate(deferrable=True).execute(context())
     event = fire(deferral.value)
     local.delete("cat.mp4.json")
+    manifest = resume(generate(deferrable=True), deferral.value, event, context())
+    assert (manifest["phase"], manifest["video_id"], local.read("cat.mp4")) == ("stored", event["video_id"], whole())
+    assert generate().execute(context()) == manifest  # the next run finds it
+    assert money(sandbox) == (1, 1)
+
+
+def test_a_resumed_task_whose_destination_is_another_requests_says_where_its_video_is(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    with pytest.raises(TaskDeferred) as deferral:
+        generate(deferrable=True).execute(context())
+    event = fire(deferral.value)
+    with pytest.raises(TaskDeferred):
+        generate("render=0.1", "a dog", if_exists="replace", deferrable=True).execute(context(task_id="other"))
     with pytest.raises(errors.DestinationTakenError) as caught:
         resume(generate(deferrable=True), deferral.value, event, context())
-    assert (caught.value.video_id, local.names()) == (event["video_id"], [])
+    assert (caught.value.video_id, local.names()) == (event["video_id"], ["cat.mp4.json"])
 
 
 def test_the_claim_is_there_before_the_create_is_sent(

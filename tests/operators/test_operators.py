@@ -211,6 +211,7 @@ def test_download_returns_the_manifest_as_plain_json(
         "run_id": "manual__2026-01-01T00:00:00+00:00",
         "task_id": "clip",
         "map_index": -1,
+        "run_started": None,
         "round": 0,
     }
 

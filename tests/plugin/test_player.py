@@ -11,9 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from support import whole
+from support import put_manifest, whole
 
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
@@ -142,7 +141,7 @@ def record(path: Path, dag: str, **changes: Any) -> dict[str, Any]:
         "expires_at": 4e9,
     }
     manifest = Manifest(**{"phase": "stored", "claim_id": "c", "uri": str(path), "claimed_at": 1.0, **facts, **changes})
-    return Destination(str(path)).write(manifest).as_dict()
+    return put_manifest(manifest).as_dict()
 
 
 def test_who_is_nobody_gets_401_and_a_made_up_token_403(app: Any, ada: Player, clips: Path) -> None:

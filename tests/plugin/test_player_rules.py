@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import LocalPlace, S3Place, TaskInstance, made
+from support import LocalPlace, S3Place, TaskInstance, made, put_manifest
 
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
@@ -125,7 +124,7 @@ def stored(uri: str, **changes: Any) -> Manifest:
 def test_a_clip_is_played_when_its_record_names_the_dag_and_the_size(place: LocalPlace | S3Place) -> None:
     data = bytes(range(256)) * 12000  # 3 MB: chunks of 1 MiB, the last one shorter
     place.write("a.mp4", data)
-    Destination(place.uri("a.mp4")).write(stored(place.uri("a.mp4"), size=len(data)))
+    put_manifest(stored(place.uri("a.mp4"), size=len(data)))
     found = find_clip(place.uri("a.mp4"), "mine", [place.uri("")])
     assert found is not None
     assert found.is_playable
@@ -136,8 +135,8 @@ def test_a_clip_is_played_when_its_record_names_the_dag_and_the_size(place: Loca
 def test_a_clip_without_a_record_or_with_another_dags_is_not_shown(place: LocalPlace | S3Place) -> None:
     for name in ("bare.mp4", "other.mp4", "nobody.mp4", "odd.mp4"):
         place.write(name, b"0123456789")
-    Destination(place.uri("other.mp4")).write(stored(place.uri("other.mp4"), made_by={"dag_id": "theirs"}))
-    Destination(place.uri("nobody.mp4")).write(stored(place.uri("nobody.mp4"), made_by={}))
+    put_manifest(stored(place.uri("other.mp4"), made_by={"dag_id": "theirs"}))
+    put_manifest(stored(place.uri("nobody.mp4"), made_by={}))
     place.write("odd.mp4.json", json.dumps({"made_by": {"dag_id": "mine"}, "phase": "stored"}).encode())
     names = ("bare.mp4", "other.mp4", "nobody.mp4", "odd.mp4", "absent.mp4")
     assert [find_clip(place.uri(name), "mine", [place.uri("")]) for name in names] == [None] * len(names)

@@ -58,10 +58,6 @@ def failure(kind: type[errors.WisdomGateError], video: Video, reason: str, **fac
     return kind(f"The gateway reports the video as {video.status}: {reason}", video_id="v", **facts)
 
 
-EXPIRED = errors.VideoExpiredError(
-    "The video was finished, and its time at the gateway is over", video_id="v", expires_at=NOW
-)
-
 POLLS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
     "queued": (WAIT, QUEUED, again(10.0, last=QUEUED)),
     "running": (WAIT, RUNNING, again(10.0, last=RUNNING)),
@@ -69,7 +65,7 @@ POLLS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
     "no word": (WAIT, Video("v"), again(10.0, last=Video("v"))),
     "done": (WAIT, DONE, end("ready", DONE)),
     "done after the deadline": (LATE, DONE, end("ready", DONE)),
-    "done, and its time is over": (WAIT, STALE, end("expired", STALE, EXPIRED)),
+    "done, and its time seems to be over": (WAIT, STALE, end("ready", STALE)),
     "failed": (
         WAIT,
         FAILED,

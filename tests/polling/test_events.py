@@ -19,7 +19,6 @@ from waits import (
     MIDDLE,
     NOW,
     RUNNING,
-    STALE,
     WAIT,
     outcome,
 )
@@ -57,8 +56,7 @@ ENDS: dict[str, tuple[Video | errors.WisdomGateError, Wait]] = {
     "ready": (DONE, WAIT),
     "failed": (FAILED, WAIT),
     "moderation": (BLOCKED, WAIT),
-    "expired": (STALE, WAIT),
-    "expired by its word": (GONE, WAIT),
+    "expired": (GONE, WAIT),
     "timed out": (RUNNING, LATE),
     "timed out, never seen": (FAULT, LATE),
     "refused": (BAD_KEY, WAIT),

@@ -5,15 +5,23 @@ Whatever appears under a name appears there at once and whole.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.base import Store
-from airflow_provider_wisdomgate.clips.stores.fsspec import ObjectStore
 from airflow_provider_wisdomgate.clips.stores.local import LocalStore
 
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "adl": "azure"}
+ROOM = "airflow_provider_wisdomgate.clips.stores"
+# Which store a scheme names, as "module:class". Imported when a URI asks for it: a DAG file or the API server has no
+# use for boto3. What each needs is the extra of its module's name. Any other scheme goes through Airflow's filesystems.
+STORES: dict[str, str] = {
+    **dict.fromkeys(("s3", "s3a"), f"{ROOM}.s3:S3Store"),
+    **dict.fromkeys(("gs", "gcs"), f"{ROOM}.gcs:GCSStore"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), f"{ROOM}.azure:AzureStore"),
+}
+ANYTHING_ELSE = f"{ROOM}.fsspec:FsspecStore"
 
 
 def open_store(uri: str) -> Store:
@@ -21,21 +29,27 @@ def open_store(uri: str) -> Store:
 
     :raises ConfigurationError: there is none for its scheme.
     """
-    scheme = urlsplit(uri).scheme if "://" in uri else ""
+    scheme = uri.partition("://")[0].lower() if "://" in uri else ""
     if scheme in ("", "file", "local"):
-        path = unquote(uri.partition("://")[2]) if scheme else uri
-        if not path.startswith("/"):
-            raise errors.ConfigurationError(
-                f"{uri!r} is no absolute path.", next_step="Use file:///folder/name or /folder/name."
-            )
-        return LocalStore(Path(path))
+        return LocalStore(_local_path(uri))
+    module, _, name = STORES.get(scheme, ANYTHING_ELSE).partition(":")
     try:
-        return ObjectStore(uri)
+        store: Store = getattr(import_module(module), name)(uri)
     except (ValueError, ImportError) as error:
-        extra = EXTRAS.get(scheme)
+        extra = module.rpartition(".")[2] if scheme in STORES else None
         raise errors.ConfigurationError(
             f"{uri!r}: Airflow has no filesystem for {scheme}:// ({error})",
             next_step=f"pip install 'airflow-provider-wisdomgate[{extra}]'"
             if extra
             else "Install the provider package that brings it, or use a path, s3://, gs:// or abfs://.",
         ) from error
+    return store
+
+
+def _local_path(uri: str) -> Path:
+    path = unquote(uri.partition("://")[2]) if "://" in uri else uri
+    if not path.startswith("/"):
+        raise errors.ConfigurationError(
+            f"{uri!r} is no absolute path.", next_step="Use file:///folder/name or /folder/name."
+        )
+    return Path(path)

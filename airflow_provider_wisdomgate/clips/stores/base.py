@@ -1,28 +1,130 @@
-"""The few things that are asked of a store of files, and its errors by our name."""
+"""What is asked of a store of files, and its errors by our name.
+
+A manifest only ever changes by compare-and-swap: created where none is, or replaced or deleted if it still is the
+version that was read. A clip appears at once and whole, or not at all. No lock outlives its holder.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import IO, Protocol
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
 
 from airflow_provider_wisdomgate import exceptions as errors
 
+# What a store calls one state of a file: an ETag, a generation, a hash. Only ever compared, and by the store itself.
+Version = Any
+
+
+@dataclass(frozen=True)
+class Versioned:
+    """A small file as it was read: its bytes, and the version that a change of it is conditional on."""
+
+    data: bytes
+    version: Version
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """What stands at the destination itself: bytes, and the version that publishing over it is conditional on."""
+
+    size: int
+    version: Version
+
 
 class Store(Protocol):
-    """The few things asked of a store. Names are the clip's own with a suffix; a missing file reads None."""
+    """One destination in a store. File names are the clip's own with a suffix ("" is the clip itself).
 
+    Every change may take effect although it raises (the answer is lost): who changes, reads back.
+    """
+
+    # The clip's URI as we write it, and what holds it (a bucket, a filesystem): what is found out once for all clips.
     uri: str
+    place: str
+    # A version that no file has ever had.
+    no_version: Version
+    # None, or why a change by two at the same moment may go wrong here: not all of this can be promised everywhere.
+    weakness: str | None
 
-    def size(self) -> int | None: ...
-    def read(self, suffix: str) -> bytes | None: ...
-    def read_range(self, start: int, end: int) -> bytes: ...
-    def create(self, suffix: str, data: bytes) -> bool: ...
-    def write(self, suffix: str, data: bytes) -> None: ...
-    def delete(self, suffix: str) -> None: ...
-    def remove_partial_files(self) -> None: ...
-    def partial_file(self) -> AbstractContextManager[IO[bytes]]: ...
-    def publish(self, file: IO[bytes], content_type: str) -> None: ...
+    def read(self, suffix: str) -> Versioned | None:
+        """Read a small file; None where there is none."""
+
+    def age(self, suffix: str) -> float | None:
+        """Return the seconds since a file was last written, both moments by the store's own clock.
+
+        0.0 where there is no such file, None where the store tells no time.
+        """
+
+    def create(self, suffix: str, data: bytes) -> Version | None:
+        """Write a file where none is; its version, or None where one is."""
+
+    def replace(self, suffix: str, data: bytes, version: Version) -> Version | None:
+        """Write a file in place of exactly this version; the new version, or None where it is not that one any more."""
+
+    def delete(self, suffix: str, version: Version) -> bool:
+        """Delete a file if it is exactly this version; whether it was."""
+
+    def clip(self) -> ClipFile | None:
+        """Look at the clip; None where there is none.
+
+        :raises ConfigurationError: a folder stands there.
+        """
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
+
+    def partial_file(self) -> AbstractContextManager[IO[bytes]]:
+        """Open an invisible file for a clip on its way; gone when it is left, unless it was published."""
+
+    def remove_partial_files(self) -> None:
+        """Remove what killed tries left unfinished. Never raises: cleaning up stops nobody."""
+
+    def publish(
+        self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Version]
+    ) -> bool:
+        """Make a partial file the clip, at once; False, with nothing changed, where another was quicker.
+
+        :param over: the clip it takes the place of, None where there was none. Object stores hold to this.
+        :param beside: suffix and version of the manifest that allows it. Local files hold to this.
+        """
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an object store keeps a clip: the connection that leads there, a bucket (Azure: container), and the key."""
+
+    scheme: str
+    conn_id: str | None
+    bucket: str
+    key: str
+
+    @classmethod
+    def of(cls, uri: str) -> Address:
+        """Split ``scheme://conn_id@bucket/key``. Every letter of a key is its own: no query, no fragment, no escapes.
+
+        :raises ConfigurationError: it names no bucket or no file.
+        """
+        scheme, _, rest = uri.partition("://")
+        authority, _, key = rest.partition("/")
+        conn_id, _, bucket = authority.rpartition("@")
+        if not bucket or not key:
+            raise errors.ConfigurationError(
+                f"{uri!r} names no file in a bucket.", next_step=f"Write {scheme}://conn_id@bucket/folder/clip.mp4."
+            )
+        return cls(scheme, conn_id or None, bucket, key)
+
+    @property
+    def place(self) -> str:
+        return f"{self.scheme}://{self.conn_id}@{self.bucket}" if self.conn_id else f"{self.scheme}://{self.bucket}"
+
+
+def unsafe_storage_is_allowed() -> bool:
+    """Whether a store may be used that does not hold to conditions: ``[wisdomgate] allow_unsafe_storage``."""
+    from airflow.providers.common.compat.sdk import conf
+
+    allowed: bool = conf.getboolean("wisdomgate", "allow_unsafe_storage", fallback=False)
+    return allowed
 
 
 @contextmanager
@@ -32,7 +134,7 @@ def storage_errors(uri: str) -> Iterator[None]:
         yield
     except errors.WisdomGateError:
         raise
-    except Exception as error:  # botocore, gcsfs and adlfs share no base class
+    except Exception as error:  # botocore, google-cloud-storage and Azure's client share no base class
         raise errors.StorageError(
             f"The storage at {uri} refused: {type(error).__name__}: {error}",
             next_step="Check that the path exists, its connection, and the rights to read and write there.",

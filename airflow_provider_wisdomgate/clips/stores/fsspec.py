@@ -1,4 +1,4 @@
-"""Every other filesystem that Airflow's ObjectStoragePath knows: S3, GCS, Azure and the rest.
+"""Every other filesystem that Airflow's ObjectStoragePath knows. Its promises are weaker, and it says so.
 
 ``ObjectStoragePath.open("wb")`` in a ``with`` is never used: it publishes half a file when an exception passes through
 it, on local files, S3 and GCS alike.
@@ -6,36 +6,74 @@ it, on local files, S3 and GCS alike.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+import uuid
+from contextlib import suppress
 from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.uploads import PART_BYTES, SpooledClips
 
-# One part of a multipart upload; three of them are in memory at once. S3 takes 10,000 parts of at least 5 MiB.
-BLOCK = 8 * 1024**2
-
-# How the fsspec filesystem behind each scheme takes the content type of an object it writes.
-CONTENT_TYPE_OPTIONS: dict[str, Callable[[str], dict[str, Any]]] = {
-    **dict.fromkeys(("s3", "s3a"), lambda kind: {"ContentType": kind}),
-    **dict.fromkeys(("gs", "gcs"), lambda kind: {"content_type": kind}),
-    **dict.fromkeys(("abfs", "abfss", "adl"), lambda kind: {"content_settings": {"content_type": kind}}),
-}
+# What filesystems call the moment or the version of a file's content; never the time it was last read.
+CHANGES = ("ETag", "etag", "generation", "mtime", "modified", "last_modified", "LastModified", "updated", "created")
 
 
-class ObjectStore:
-    """Any fsspec filesystem that Airflow knows, through ObjectStoragePath."""
+class FsspecStore(SpooledClips):
+    """One file on any fsspec filesystem, and those beside it."""
+
+    weakness: str | None = (
+        "It is read and compared before a write: two tasks that write in the same moment may both succeed."
+    )
+    no_version = "no version"
 
     def __init__(self, uri: str) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-        self.uri = uri
         path = ObjectStoragePath(uri)
-        self._fs, self._path, self._protocol = path.fs, path.path, path.protocol
+        self.uri, self._fs, self._path = uri, path.fs, path.path
+        scheme, _, rest = uri.partition("://")
+        self.place = f"{scheme}://{rest.partition('/')[0]}"
 
-    def size(self) -> int | None:
+    def read(self, suffix: str) -> Versioned | None:
+        try:
+            data: bytes = self._fs.cat_file(self._path + suffix)
+        except FileNotFoundError:
+            return None
+        return Versioned(data, version_of(data))
+
+    def age(self, suffix: str) -> float | None:
+        """Nothing here tells the filesystem's own time."""
+        return None
+
+    def create(self, suffix: str, data: bytes) -> str | None:
+        try:
+            self._fs.pipe_file(self._path + suffix, data, mode="create")
+        except FileExistsError:
+            return None
+        return version_of(data)
+
+    def replace(self, suffix: str, data: bytes, version: str) -> str | None:
+        if not self._is_still(suffix, version):
+            return None
+        self._fs.pipe_file(self._path + suffix, data)
+        return version_of(data)
+
+    def delete(self, suffix: str, version: str) -> bool:
+        if not self._is_still(suffix, version):
+            return False
+        try:
+            self._fs.rm_file(self._path + suffix)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _is_still(self, suffix: str, version: str) -> bool:
+        found = self.read(suffix)
+        return found is not None and found.version == version
+
+    def clip(self) -> ClipFile | None:
         self._fs.invalidate_cache()
         try:
             info = self._fs.info(self._path)
@@ -43,50 +81,42 @@ class ObjectStore:
             return None
         if info["type"] == "directory":
             raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
-        return int(info["size"])
-
-    def read(self, suffix: str) -> bytes | None:
-        try:
-            data: bytes = self._fs.cat_file(self._path + suffix)
-        except FileNotFoundError:
-            return None
-        return data
+        changed = [str(info[name]) for name in CHANGES if info.get(name) is not None]
+        return ClipFile(int(info["size"]), (int(info["size"]), *changed))
 
     def read_range(self, start: int, end: int) -> bytes:
         data: bytes = self._fs.cat_file(self._path, start=start, end=end)
         return data
 
-    def create(self, suffix: str, data: bytes) -> bool:
+    def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
+        # Many filesystems write in place: so under another name, then renamed, or copied where there is no renaming.
+        folder, _, name = self._path.rpartition("/")
+        partial = f"{folder}/.{name[:120]}.{uuid.uuid4().hex}.part"
         try:
-            self._fs.pipe_file(self._path + suffix, data, mode="create")
-        except FileExistsError:
-            return False
+            self._write(file, partial)
+            if self.clip() != over:
+                self._fs.rm_file(partial)
+                return False
+            self._fs.mv(partial, self._path)
+        except BaseException:
+            with suppress(Exception):  # often there is none yet; what counts is the first error
+                self._fs.rm_file(partial)
+            raise
         return True
 
-    def write(self, suffix: str, data: bytes) -> None:
-        self._fs.pipe_file(self._path + suffix, data)
-
-    def delete(self, suffix: str) -> None:
-        with suppress(FileNotFoundError):
-            self._fs.rm_file(self._path + suffix)
-
-    def remove_partial_files(self) -> None:
-        """Nothing to do: partial files here have no name."""
-
-    def partial_file(self) -> AbstractContextManager[IO[bytes]]:
-        # Nameless: the kernel frees it even when the worker is killed.
-        return tempfile.TemporaryFile(prefix="wisdomgate-")
-
-    def publish(self, file: IO[bytes], content_type: str) -> None:
+    def _write(self, file: IO[bytes], path: str) -> None:
         file.seek(0)
-        options_for = CONTENT_TYPE_OPTIONS.get(self._protocol)
-        options = options_for(content_type) if options_for else {}
-        target = self._fs.open(self._path, "wb", block_size=BLOCK, **options)
+        target = self._fs.open(path, "wb", block_size=PART_BYTES)
         try:
-            shutil.copyfileobj(file, target)
+            shutil.copyfileobj(file, target, PART_BYTES)
             target.close()
         except BaseException:
-            target.closed = True  # or close(), and so the garbage collector, publishes what is there so far
-            with suppress(Exception):  # a store that failed a write may fail this too; what counts is the first error
+            with suppress(Exception):  # a buffered file would, at its end, write what there is so far
                 target.discard()
+                target.closed = True
             raise
+
+
+def version_of(data: bytes) -> str:
+    """Name a state of a small file by its bytes, since not every filesystem has a name for it."""
+    return hashlib.sha256(data).hexdigest()

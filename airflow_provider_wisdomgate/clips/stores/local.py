@@ -1,88 +1,162 @@
-"""Local files, NFS included. Everything appears by rename or link: a reader never sees half of it."""
+"""Local files, NFS included. Everything appears by rename or link: a reader never sees half of it.
+
+A change holds the kernel's lock on the manifest that it changes, which dies with its holder. So a clip can be published
+under the same lock: local files keep ``beside``, object stores keep ``over``.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import io
 import os
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Version, Versioned
 
 # What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
 
 WRITE_BEHIND = 32 * 1024**2
 
+NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+NO_LINKS = NOT_SUPPORTED | {errno.EPERM, errno.EMLINK}
+# EBADF: an exclusive lock of a file that NFS let us open for reading only.
+NO_LOCKS = NOT_SUPPORTED | {errno.ENOLCK, errno.EBADF}
+# Where nothing can be locked, a partial file that nobody has written to for so long is a dead try's.
+ABANDONED_AFTER = 86400.0
+NO_LOCKS_HERE = "its file system has no locks: two changes at the same moment may both count"
+
 
 class LocalStore:
-    """Files. Everything appears by rename, so a reader never sees half of it."""
+    """Files of one folder."""
+
+    place = "file://"
+    no_version = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.uri = f"file://{quote(str(path), safe=PLAIN)}"
-        self._partial_prefix = f".{path.name[:120]}."  # a file name ends at 255 bytes
+        self.weakness: str | None = None
+        # A file name ends at 255 bytes, and a letter may have four of them.
+        self._partial_prefix = f".{path.name.encode()[:120].decode(errors='ignore')}."
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
 
-    def size(self) -> int | None:
-        if self._path.is_dir():
-            raise errors.ConfigurationError(f"destination {self._path} is a folder.", next_step="Name a file in it.")
-        return self._path.stat().st_size if self._path.exists() else None
-
-    def read(self, suffix: str) -> bytes | None:
+    def read(self, suffix: str) -> Versioned | None:
         try:
-            return self._beside(suffix).read_bytes()
+            data = self._beside(suffix).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        return Versioned(data, _version_of(data))
+
+    def age(self, suffix: str) -> float | None:
+        try:
+            written = self._beside(suffix).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+        with self.partial_file() as now:  # the clock of a file server need not be ours
+            os.utime(now.fileno())
+            return max(os.fstat(now.fileno()).st_mtime - written, 0.0)
+
+    def create(self, suffix: str, data: bytes) -> Version | None:
+        target = self._beside(suffix)
+        with self._written_file(data) as written:
+            try:
+                os.link(written, target)  # exclusive, and whole from the first moment
+            except FileExistsError:
+                # NFS repeats a request whose reply was lost, and then meets what it has done itself.
+                return _version_of(data) if _is_same_file(written, target) else None
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                return self._create_without_links(target, data)
+            _sync(self._path.parent)
+        return _version_of(data)
+
+    def _create_without_links(self, target: Path, data: bytes) -> Version | None:
+        """Create where a file cannot appear whole: who finds it unfinished may replace it once its lock is free."""
+        try:
+            with open(target, "xb") as file:
+                self._lock(file)
+                if not _is_file_of(file, target):
+                    return None  # who came between its making and its locking took it for a dead try's
+                file.write(data)
+                file.flush()
+                _sync_file(file)
+        except FileExistsError:
+            return None
+        _sync(target.parent)
+        return _version_of(data)
+
+    def replace(self, suffix: str, data: bytes, version: Version) -> Version | None:
+        with self._written_file(data) as written, self._locked(suffix, version) as is_unchanged:
+            if not is_unchanged:
+                return None
+            os.replace(written, self._beside(suffix))
+            _sync(self._path.parent)
+        return _version_of(data)
+
+    def delete(self, suffix: str, version: Version) -> bool:
+        with self._locked(suffix, version) as is_unchanged:
+            if is_unchanged:
+                self._beside(suffix).unlink(missing_ok=True)
+                _sync(self._path.parent)
+            return is_unchanged
+
+    @contextmanager
+    def _locked(self, suffix: str, version: Version) -> Iterator[bool]:
+        """Hold the lock of a file and say whether it is this version."""
+        path = self._beside(suffix)
+        while True:
+            try:
+                file = _open_for_locking(path)
+            except (FileNotFoundError, NotADirectoryError):
+                yield False
+                return
+            with file:
+                self._lock(file)
+                if _is_file_of(file, path):  # else it was replaced while we waited for the lock
+                    yield _version_of(file.read()) == version
+                    return
+
+    def _lock(self, file: IO[bytes]) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            self.weakness = NO_LOCKS_HERE
+
+    def clip(self) -> ClipFile | None:
+        if self._path.is_dir():
+            raise errors.ConfigurationError(f"destination {self._path} is a folder.", next_step="Name a file in it.")
+        try:
+            found = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return ClipFile(found.st_size, (found.st_ino, found.st_mtime_ns, found.st_size))
 
     def read_range(self, start: int, end: int) -> bytes:
         with open(self._path, "rb") as file:
             file.seek(start)
             return file.read(end - start)
 
-    def create(self, suffix: str, data: bytes) -> bool:
-        with self._written_file(data) as written:
-            try:
-                os.link(written, self._beside(suffix))  # exclusive, and whole from the first moment
-            except FileExistsError:
-                return False
-            except OSError as error:
-                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-                    raise
-                return self._create_without_links(suffix, data)
-            _sync(self._path.parent)
-            return True
-
-    def _create_without_links(self, suffix: str, data: bytes) -> bool:
-        try:
-            with open(self._beside(suffix), "xb") as file:
-                file.write(data)
-        except FileExistsError:
-            return False
-        return True
-
-    def write(self, suffix: str, data: bytes) -> None:
-        with self._written_file(data) as written:
-            os.replace(written, self._beside(suffix))
-            _sync(self._path.parent)
-
-    def delete(self, suffix: str) -> None:
-        self._beside(suffix).unlink(missing_ok=True)
-
     @contextmanager
     def _written_file(self, data: bytes) -> Iterator[Path]:
         with self.partial_file() as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync_file(file)
             yield Path(file.name)
 
     @contextmanager
@@ -98,25 +172,34 @@ class LocalStore:
         while True:
             path = self._path.with_name(f"{self._partial_prefix}{uuid.uuid4().hex}.part")
             file = io.BufferedWriter(_WrittenBehind(path, "x"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                self._lock(file)
+            except BaseException:
+                file.close()
+                path.unlink(missing_ok=True)
+                raise
             if os.fstat(file.fileno()).st_nlink:
                 return file
             file.close()  # another try removed it between its making and its locking
 
     def remove_partial_files(self) -> None:
-        """Remove the partial files of killed tries. One whose lock is held is being written by a live try."""
-        if not self._path.parent.is_dir():
-            return
         prefix, suffix = self._partial_prefix, ".part"
-        for path in self._path.parent.iterdir():
-            if path.name.startswith(prefix) and path.name.endswith(suffix) and len(path.name) == len(prefix) + 37:
-                _remove_unless_locked(path)
+        with suppress(OSError):
+            for path in self._path.parent.iterdir():
+                if path.name.startswith(prefix) and path.name.endswith(suffix) and len(path.name) == len(prefix) + 37:
+                    with suppress(OSError):  # another user's, or in use: whoever may will remove it
+                        _remove_if_dead(path)
 
-    def publish(self, file: IO[bytes], content_type: str) -> None:
+    def publish(
+        self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Version]
+    ) -> bool:
         file.flush()
-        os.fsync(file.fileno())
-        os.replace(file.name, self._path)
-        _sync(self._path.parent)
+        _sync_file(file)
+        with self._locked(*beside) as is_unchanged:
+            if is_unchanged:
+                os.replace(file.name, self._path)
+                _sync(self._path.parent)
+            return is_unchanged
 
 
 class _WrittenBehind(io.FileIO):
@@ -137,19 +220,60 @@ class _WrittenBehind(io.FileIO):
         return written
 
 
-def _remove_unless_locked(path: Path) -> None:
+def _version_of(data: bytes) -> Version:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _open_for_locking(path: Path) -> BinaryIO:
     try:
-        with open(path, "rb") as file:
+        return open(path, "r+b")  # NFS locks exclusively only what is open for writing
+    except PermissionError:  # written by another user: a local file can be locked all the same
+        return open(path, "rb")
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def _is_file_of(file: IO[bytes], path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def _remove_if_dead(path: Path) -> None:
+    """Remove a partial file unless a live try holds its lock."""
+    with open(path, "r+b") as file:
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-    except (FileNotFoundError, BlockingIOError):
-        pass
+        except OSError as error:
+            if error.errno not in NO_LOCKS or time.time() - path.stat().st_mtime < ABANDONED_AFTER:
+                return
+        path.unlink()
+
+
+def _sync_file(file: IO[bytes]) -> None:
+    with _where_supported():
+        os.fsync(file.fileno())
 
 
 def _sync(folder: Path) -> None:
     """Make a rename survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with _where_supported():
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _where_supported() -> Iterator[None]:
+    """Let a file system have no fsync."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise

@@ -1,0 +1,193 @@
+"""Azure Blob Storage, through Airflow's own WasbHook and Azure's client. A version is an ETag."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import uuid
+from contextlib import suppress
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import IO, Any
+
+from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.uploads import MARK, SpooledClips, send_parts, size_of
+
+# A condition that does not hold is answered 412, or 409 where something is there against If-None-Match: *.
+NOT_HELD = (ResourceModifiedError, ResourceExistsError)
+JSON = ContentSettings(content_type="application/json")
+MISSING = {"match_condition": MatchConditions.IfMissing}
+
+Condition = dict[str, Any]
+
+
+def unchanged(etag: str) -> Condition:
+    """Make the condition that a blob still is this version."""
+    return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+
+
+class AzureStore(SpooledClips):
+    """One blob in a container, and those beside it."""
+
+    weakness: str | None = None
+    no_version = '"0x000000000000000"'
+
+    def __init__(self, uri: str) -> None:
+        address = Address.of(uri)
+        self.uri, self.place = uri, address.place
+        self._container: Any = _service(address.conn_id).get_container_client(address.bucket)
+        self._key = address.key
+
+    def _blob(self, suffix: str = "") -> Any:
+        return self._container.get_blob_client(self._key + suffix)
+
+    def read(self, suffix: str) -> Versioned | None:
+        try:
+            # Of what comes in several parts, the client holds the later ones to the first one's ETag.
+            found = self._blob(suffix).download_blob()
+        except ResourceNotFoundError as error:
+            if is_no_blob(error):
+                return None
+            raise
+        return Versioned(found.readall(), found.properties.etag)
+
+    def age(self, suffix: str) -> float | None:
+        dates: list[str | None] = []
+        try:
+            blob = self._blob(suffix).get_blob_properties(
+                raw_response_hook=lambda answer: dates.append(answer.http_response.headers.get("Date"))
+            )
+        except ResourceNotFoundError as error:
+            if is_no_blob(error):
+                return 0.0
+            raise
+        written: datetime = blob.last_modified
+        now = dates[-1] if dates else None
+        return None if now is None else max(0.0, (parsedate_to_datetime(now) - written).total_seconds())
+
+    def create(self, suffix: str, data: bytes) -> str | None:
+        return self._put(suffix, data, MISSING)
+
+    def replace(self, suffix: str, data: bytes, version: str) -> str | None:
+        return self._put(suffix, data, unchanged(version))
+
+    def _put(self, suffix: str, data: bytes, condition: Condition) -> str | None:
+        try:
+            done = self._blob(suffix).upload_blob(data, overwrite=True, content_settings=JSON, **condition)
+        except NOT_HELD:
+            return None
+        return str(done["etag"])
+
+    def delete(self, suffix: str, version: str) -> bool:
+        try:
+            self._blob(suffix).delete_blob(**unchanged(version))
+        except NOT_HELD:
+            return False
+        except ResourceNotFoundError as error:
+            if is_no_blob(error):
+                return False
+            raise
+        return True
+
+    def clip(self) -> ClipFile | None:
+        try:
+            blob = self._blob().get_blob_properties()
+        except ResourceNotFoundError as error:
+            if not is_no_blob(error):
+                raise
+        else:
+            return ClipFile(blob.size, blob.etag)
+        if next(iter(self._container.list_blob_names(name_starts_with=f"{self._key}/", results_per_page=1)), None):
+            raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
+        return None
+
+    def read_range(self, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        try:
+            data: bytes = self._blob().download_blob(offset=start, length=end - start).readall()
+        except HttpResponseError as error:
+            if error.status_code == 416:
+                return b""
+            raise
+        return data
+
+    def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
+        mark = uuid.uuid4().hex
+        about = {"content_settings": ContentSettings(content_type=content_type), "metadata": {MARK: mark}}
+        try:
+            self._upload(file, mark, **about, **(unchanged(over.version) if over else MISSING))
+        except NOT_HELD:
+            # The client repeats a request whose answer was lost, and the repeated one meets what the first one made.
+            return self._carries(mark)
+        except Exception:
+            # Who commits first discards the other's blocks too: that error does not say what a condition would.
+            with suppress(Exception):  # what counts is the first error
+                if self._carries(mark):
+                    return True
+                if self.clip() != over:
+                    return False
+            raise
+        return True
+
+    def _upload(self, file: IO[bytes], mark: str, **how: Any) -> None:
+        """Stage blocks and commit them at once.
+
+        Not ``upload_blob``: it reads up to 64 MiB into memory at once, unless the connection says otherwise. Blocks
+        that are never committed are invisible, and Azure removes them within a week.
+        """
+        blob = self._blob()
+
+        def stage(number: int, part: bytes) -> Any:
+            block = base64.b64encode(f"{mark}-{number:05}".encode()).decode()
+            blob.stage_block(block, part, length=len(part))
+            return BlobBlock(block)
+
+        blob.commit_block_list(send_parts(file, size_of(file), stage), **how)
+
+    def _carries(self, mark: str) -> bool:
+        try:
+            blob = self._blob().get_blob_properties()
+        except ResourceNotFoundError as error:
+            if is_no_blob(error):
+                return False
+            raise
+        return bool(blob.metadata.get(MARK) == mark)
+
+
+def is_no_blob(error: ResourceNotFoundError) -> bool:
+    """Tell a missing blob from a missing container. A HEAD does not: there it counts as a missing blob."""
+    return getattr(error, "error_code", None) != "ContainerNotFound"
+
+
+def _service(conn_id: str | None) -> Any:
+    if conn_id:
+        return _Hook(conn_id).get_conn()
+    # What Azure's tools, and so Airflow's own Azure filesystem, find in the environment.
+    if connection_string := os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
+        return BlobServiceClient.from_connection_string(connection_string)
+    return _Hook().get_conn()
+
+
+class _Hook(WasbHook):  # type: ignore[misc]  # seen as Any: not everybody has this package
+    """WasbHook, for connections of the older kinds (``adls``, ``azure_data_lake``) as well."""
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Any:
+        """Put things where WasbHook looks for them: the filesystem knew other prefixes, and an account in the extra."""
+        connection = super().get_connection(conn_id)
+        prefix = f"extra__{connection.conn_type}__"
+        extra = {name.removeprefix(prefix): value for name, value in connection.extra_dejson.items() if value != ""}
+        connection.extra = json.dumps(extra)
+        if not connection.host and "account_host" in extra:
+            connection.host = f"https://{extra['account_host']}"
+        elif not connection.host and "account_name" in extra:
+            connection.host = f"https://{extra['account_name']}.blob.core.windows.net"
+        return connection

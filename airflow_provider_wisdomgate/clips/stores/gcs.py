@@ -1,0 +1,134 @@
+"""Google Cloud Storage, through Airflow's own GCSHook. A version is an object's generation."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from typing import IO, Any
+
+from airflow.providers.google.cloud.hooks.gcs import GCSHook
+from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRangeNotSatisfiable
+from google.cloud import storage
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, SpooledClips, size_of
+
+# What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
+ENDPOINT = "gcs.endpoint"
+TIMEOUT = 60.0
+READS = 8
+
+
+class GCSStore(SpooledClips):
+    """One object in a bucket, and those beside it."""
+
+    weakness: str | None = None
+    # 0 says "no such object" in a condition; real generations are many digits long.
+    no_version = 1
+
+    def __init__(self, uri: str) -> None:
+        address = Address.of(uri)
+        self.uri, self.place = uri, address.place
+        self._bucket: Any = _client(address.conn_id).bucket(address.bucket)
+        self._key = address.key
+
+    def _blob(self, suffix: str = "") -> Any:
+        return self._bucket.blob(self._key + suffix)
+
+    def read(self, suffix: str) -> Versioned | None:
+        for _ in range(READS):
+            # The client does not show the generation of what it downloads: it is asked first, then held to.
+            blob = self._bucket.get_blob(self._key + suffix, timeout=TIMEOUT)
+            if blob is None:
+                return None
+            generation = blob.generation
+            with suppress(NotFound, PreconditionFailed):  # somebody changed it in between
+                return Versioned(blob.download_as_bytes(if_generation_match=generation, timeout=TIMEOUT), generation)
+        raise errors.StorageError(f"{self.uri}{suffix} changed {READS} times while it was read.")
+
+    def age(self, suffix: str) -> float | None:
+        """Google's client shows the time of a write, but not the server's own time to compare it with."""
+        return None
+
+    def create(self, suffix: str, data: bytes) -> int | None:
+        return self._put(suffix, data, 0)
+
+    def replace(self, suffix: str, data: bytes, version: int) -> int | None:
+        return self._put(suffix, data, version)
+
+    def _put(self, suffix: str, data: bytes, generation: int) -> int | None:
+        blob = self._blob(suffix)
+        try:
+            blob.upload_from_string(
+                data, content_type="application/json", if_generation_match=generation, timeout=TIMEOUT
+            )
+        except PreconditionFailed:
+            return None
+        return int(blob.generation)
+
+    def delete(self, suffix: str, version: int) -> bool:
+        try:
+            self._blob(suffix).delete(if_generation_match=version, timeout=TIMEOUT)
+        except (NotFound, PreconditionFailed):
+            return False
+        return True
+
+    def clip(self) -> ClipFile | None:
+        blob = self._bucket.get_blob(self._key, timeout=TIMEOUT)
+        if blob is not None:
+            return ClipFile(blob.size, blob.generation)
+        if any(self._bucket.client.list_blobs(self._bucket, prefix=f"{self._key}/", max_results=1, timeout=TIMEOUT)):
+            raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
+        return None
+
+    def read_range(self, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        try:
+            data: bytes = self._blob().download_as_bytes(start=start, end=end - 1, checksum=None, timeout=TIMEOUT)
+        except RequestRangeNotSatisfiable:
+            return b""
+        return data
+
+    def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
+        blob = self._blob()
+        mark = uuid.uuid4().hex
+        blob.metadata = {MARK: mark}
+        # One resumable upload, chunk by chunk; nothing is visible before its last one.
+        blob.chunk_size = PART_BYTES
+        try:
+            blob.upload_from_file(
+                file,
+                size=size_of(file),
+                content_type=content_type,
+                if_generation_match=over.version if over else 0,
+                timeout=TIMEOUT,
+            )
+        except PreconditionFailed:
+            # The client repeats a request whose answer was lost, and the repeated one meets what the first one made.
+            return self._carries(mark)
+        except Exception:
+            with suppress(Exception):  # what counts is the first error
+                if self._carries(mark):
+                    return True
+            raise
+        return True
+
+    def _carries(self, mark: str) -> bool:
+        blob = self._bucket.get_blob(self._key, timeout=TIMEOUT)
+        return blob is not None and (blob.metadata or {}).get(MARK) == mark
+
+
+def _client(conn_id: str | None) -> storage.Client:
+    if conn_id is None:
+        # Google's client finds its credentials itself, as Airflow's own GCS filesystem lets it.
+        return storage.Client()
+    hook = GCSHook(gcp_conn_id=conn_id)
+    if not hook.extras.get(ENDPOINT):
+        return hook.get_conn()
+    return storage.Client(
+        credentials=hook.get_credentials(),
+        project=hook.project_id,
+        client_options={"api_endpoint": hook.extras[ENDPOINT]},
+    )

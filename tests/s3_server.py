@@ -1,0 +1,150 @@
+"""S3 on loopback: moto's real server, made to hold to conditions as S3 does; and a proxy that lets things go wrong."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+REFUSAL = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>said the test's server</Message></Error>"
+
+
+class Atomic:
+    """Around moto: it checks a condition and writes in two steps, and knows no If-Match when an upload is completed."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+            answer: Iterable[bytes] = self.app(environ, start_response)
+            return answer
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
+        with self.lock:
+            if "uploadId" in parse_qs(environ["QUERY_STRING"]) and not self.still_is(environ):
+                start_response("412 Precondition Failed", [("Content-Type", "application/xml")])
+                return [REFUSAL % b"PreconditionFailed"]
+            return list(self.app(environ, start_response))
+
+    def still_is(self, environ: dict[str, Any]) -> bool:
+        from moto.s3 import s3_backends
+
+        wanted = environ.get("HTTP_IF_MATCH")
+        bucket, _, key = environ["PATH_INFO"].encode("latin-1").decode().lstrip("/").partition("/")
+        found = s3_backends["123456789012"]["aws"].get_object(bucket, key)
+        return wanted is None or (found is not None and found.etag.strip('"') == wanted.strip('"'))
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Run moto's S3; gives its URL."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    assert server._server
+    server._server.app = Atomic(server._server.app)
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong with the next ``times`` requests of a method that concern a key's end."""
+
+    method: str
+    key: str
+    # "cut" the connection once the request has had its effect, or the status and code of a refusal.
+    what: str
+    times: int = 1
+    query: str = ""
+
+
+@dataclass
+class Proxy:
+    """What stands before the server: its URL, what it is to do wrong, and what it was asked."""
+
+    url: str
+    faults: list[Fault] = field(default_factory=list)
+    deaf: bool = False  # to conditions, as older S3 clones are
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    date: str | None = None  # what its answers say the time is
+    on_request: Callable[[str, str], None] = lambda method, target: None
+
+    def fault(self, method: str, target: str) -> Fault | None:
+        path, _, query = target.partition("?")
+        for fault in self.faults:
+            if fault.times and fault.method == method and unquote(path).endswith(fault.key) and fault.query in query:
+                fault.times -= 1
+                return fault
+        return None
+
+
+@contextmanager
+def proxy_before(url: str) -> Iterator[Proxy]:
+    """Run a proxy in front of an S3 server."""
+    there = urlsplit(url)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            proxy.asked.append((self.command, self.path))
+            proxy.on_request(self.command, self.path)
+            fault = proxy.fault(self.command, self.path)
+            if fault and fault.what != "cut":
+                return self.refuse(*fault.what.split())
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            if proxy.deaf:
+                headers = {name: value for name, value in headers.items() if not name.lower().startswith("if-")}
+            connection = http.client.HTTPConnection(str(there.hostname), there.port)
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            connection.close()
+            if fault:
+                self.close_connection = True
+                return None
+            return self.answer(answer.status, answer.getheaders(), data)
+
+        def answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers:
+                value = proxy.date if proxy.date and name == "Date" else value
+                if name.lower() not in ("connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            if not any(name.lower() == "content-length" for name, _ in headers):
+                self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        def refuse(self, status: str, code: str) -> None:
+            self.answer(int(status), [("Content-Type", "application/xml")], REFUSAL % code.encode())
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()
