@@ -152,15 +152,16 @@ class Experiment:
     # ---- what is done to it
 
     def faults(self) -> list[tuple[str, Callable[[], object]]]:
+        # A create that is answered 500 or cut off is a lost create, and waits for a person: these two strike GETs only.
         return [
             ("worker SIGKILLed", lambda: self.kill_worker(1)),
             ("gateway answers 429", lambda: self.ask_gateway("burst?status=429&seconds=5&retry_after=3")),
             ("triggerer SIGKILLed", self.kill_triggerer),
-            ("gateway answers 503", lambda: self.ask_gateway("burst?status=503&seconds=5")),
+            ("gateway answers 503", lambda: self.ask_gateway("burst?status=503&seconds=5&code=get_channel_failed")),
             ("scheduler restarted", self.restart_scheduler),
-            ("gateway cut off for 30 s", lambda: self.ask_gateway("down?seconds=30")),
+            ("gateway cut off for 30 s", lambda: self.ask_gateway("down?seconds=30&method=GET")),
             ("other worker SIGKILLed", lambda: self.kill_worker(2)),
-            ("gateway answers 500", lambda: self.ask_gateway("burst?status=500&seconds=8")),
+            ("gateway answers 500", lambda: self.ask_gateway("burst?status=500&seconds=8&method=GET")),
         ]
 
     def kill_worker(self, number: int) -> None:

@@ -17,8 +17,9 @@ LENGTHS = """\
 Lengths: sora* takes seconds as a string, "4" "8" or "12" (also "1" and "2", for quick tests); doubao-seedance-* takes
 duration as an integer from 4 to 15 (1 to 3 tolerated); any other model takes either.
 Sizes: WIDTHxHEIGHT, both even, from 16 to 4096.
-Controls: GET /_sandbox/counts /_sandbox/videos /_sandbox/requests; POST /_sandbox/reset /_sandbox/down?seconds=
-/_sandbox/burst?status=&seconds=&retry_after= /_sandbox/limit?requests_per_minute="""
+Controls: GET /_sandbox/counts /_sandbox/videos /_sandbox/requests; POST /_sandbox/reset
+/_sandbox/down?seconds=&method= /_sandbox/burst?status=&seconds=&retry_after=&code=&method=
+/_sandbox/limit?requests_per_minute="""
 
 
 def parser() -> argparse.ArgumentParser:

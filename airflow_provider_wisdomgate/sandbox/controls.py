@@ -48,9 +48,10 @@ def _act(gateway: GatewayState, action: str, given: dict[str, str]) -> None:
         gateway.store.reset()
         gateway.outages.reset()
     elif action == "down":
-        gateway.outages.down(float(given["seconds"]))
+        gateway.outages.down(float(given["seconds"]), given.get("method"))
     elif action == "burst":
-        gateway.outages.burst(int(given["status"]), float(given["seconds"]), given.get("retry_after"))
+        more = {name: given.get(name) for name in ("retry_after", "code", "method")}
+        gateway.outages.burst(int(given["status"]), float(given["seconds"]), **more)
     elif action == "limit":
         limit = given.get("requests_per_minute")
         gateway.outages.limit(int(limit) if limit else None)

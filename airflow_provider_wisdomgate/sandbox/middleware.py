@@ -46,7 +46,7 @@ class Middleware:
         app = self.apps[scope["server"][1]]
         if scope["path"].startswith("/_sandbox/"):
             await self._serve(app, scope, receive, send)
-        elif self.gateway.outages.is_down():
+        elif self.gateway.outages.is_down(scope["method"]):
             self.gateway.store.count("refused_down")
             await Drop()(scope, receive, send)
         else:
@@ -96,9 +96,9 @@ class Middleware:
         if not scope["path"].startswith("/v1"):
             return None
         store, outages = self.gateway.store, self.gateway.outages
-        if burst := outages.current_burst():
+        if burst := outages.current_burst(scope["method"]):
             store.count("burst_replies")
-            reply = error(burst.status)
+            reply = error(burst.status, code=burst.code)
             if burst.retry_after is not None:
                 reply.headers["Retry-After"] = burst.retry_after
             return reply

@@ -16,6 +16,8 @@ class Burst:
     status: int
     retry_after: str | None
     until: float
+    code: str | None = None
+    method: str | None = None
 
 
 class Outages:
@@ -26,7 +28,7 @@ class Outages:
 
     def reset(self) -> None:
         with self._lock:
-            self._down_until = 0.0
+            self._down_until, self._down_method = 0.0, ""
             self._burst: Burst | None = None
         self.limit(self._first_limit)
 
@@ -38,24 +40,33 @@ class Outages:
             self._limit = requests_per_minute
             self._window: deque[float] = deque()
 
-    def down(self, seconds: float) -> None:
+    def down(self, seconds: float, method: str | None = None) -> None:
         with self._lock:
-            self._down_until = time.monotonic() + seconds
+            self._down_until, self._down_method = time.monotonic() + seconds, method or ""
 
-    def burst(self, status: int, seconds: float, retry_after: float | str | None = None) -> None:
+    def burst(
+        self,
+        status: int,
+        seconds: float,
+        retry_after: float | str | None = None,
+        code: str | None = None,
+        method: str | None = None,
+    ) -> None:
         if not 400 <= status <= 599:
             raise ValueError(f"a burst needs an HTTP error status from 400 to 599, not {status!r}")
         text = None if retry_after is None else str(retry_after)
         with self._lock:
-            self._burst = Burst(status, text, time.monotonic() + seconds)
+            self._burst = Burst(status, text, time.monotonic() + seconds, code, method)
 
-    def is_down(self) -> bool:
+    def is_down(self, method: str) -> bool:
         with self._lock:
-            return time.monotonic() < self._down_until
+            return time.monotonic() < self._down_until and self._down_method in ("", method)
 
-    def current_burst(self) -> Burst | None:
+    def current_burst(self, method: str) -> Burst | None:
         with self._lock:
-            return self._burst if self._burst and time.monotonic() < self._burst.until else None
+            burst = self._burst
+            is_on = burst is not None and time.monotonic() < burst.until and burst.method in (None, method)
+            return burst if is_on else None
 
     def admit(self) -> int | None:
         """Let one request in (None), or say after how many seconds to come back."""

@@ -130,17 +130,24 @@ class Sandbox:
         """List the last 10,000 requests; the key itself is not kept, only whether one was sent (`authorization`)."""
         return self._store.requests()
 
-    def down(self, seconds: float) -> None:
-        """Close every connection without a reply for a while, on both ports."""
-        self._outages.down(seconds)
+    def down(self, seconds: float, method: str | None = None) -> None:
+        """Close every connection without a reply for a while, on both ports (``method``: only to such requests)."""
+        self._outages.down(seconds, method)
 
     def limit(self, requests_per_minute: int | None) -> None:
         """Refuse with 429 what exceeds so many requests in any 60 s from now on; None lifts the limit."""
         self._outages.limit(requests_per_minute)
 
-    def burst(self, status: int, seconds: float, retry_after: float | str | None = None) -> None:
-        """Answer every /v1 request with that HTTP error for a while."""
-        self._outages.burst(status, seconds, retry_after)
+    def burst(
+        self,
+        status: int,
+        seconds: float,
+        retry_after: float | str | None = None,
+        code: str | None = None,
+        method: str | None = None,
+    ) -> None:
+        """Answer every /v1 request (of that ``method``) with that HTTP error (and error ``code``) for a while."""
+        self._outages.burst(status, seconds, retry_after, code, method)
 
 
 def _await_start(server: _Server, thread: threading.Thread) -> None:

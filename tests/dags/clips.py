@@ -14,8 +14,6 @@ CLIP = {
     "poll_interval": 4,
     "timeout": 900,
     "deferrable": True,
-    # A 5xx to a create may hide a video; a gateway that answers them in bursts would end tasks for good.
-    "on_lost_create": "create",
     "retries": 6,
     "retry_delay": timedelta(seconds=3),
 }

@@ -40,6 +40,20 @@ def test_a_burst_answers_everything_for_a_while(sandbox: Sandbox) -> None:
     assert create(sandbox).status_code == 200
 
 
+def test_a_burst_may_have_a_code_and_concern_one_method(sandbox: Sandbox) -> None:
+    video_id = made(sandbox)
+    sandbox.burst(503, 60, code="get_channel_failed", method="POST")
+    reply = create(sandbox)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "get_channel_failed")
+    assert poll(sandbox, video_id).status_code == 200
+
+
+def test_a_gateway_may_be_down_for_one_method(sandbox: Sandbox) -> None:
+    sandbox.down(60, "GET")
+    assert raw(sandbox, "/v1/models")[2] == "closed"
+    assert create(sandbox).status_code == 200
+
+
 def test_a_limit_refuses_what_exceeds_it_and_says_when_to_come_back(sandbox: Sandbox) -> None:
     sandbox.limit(2)
     replies = [call(sandbox, "GET", "/v1/models") for _ in range(3)]
