@@ -1,0 +1,205 @@
+"""What was paid for, and whether the policy allowed it: rules (a) and (b) of ``rules.py``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
+from simulation.world import Process, Violation, World
+
+IDS = re.compile(r"vid_\d+")
+
+
+@dataclass(eq=False)
+class Send:
+    """One request for a video, as it left a process."""
+
+    process: Process
+    claim: str
+    place: str
+    fingerprint: str
+    video: Any = None
+    is_surely_not: bool = False
+    is_answered: bool = False
+    is_recorded: bool = False
+    person_took_record: bool = False
+    person_took_clip: bool = False
+    displaced_by: str | None = None
+    is_written_off: bool = False
+    blockers: tuple[Send, ...] = ()
+
+    @property
+    def may_be_paid(self) -> bool:
+        return not self.is_surely_not
+
+    def words(self) -> str:
+        return f"{self.video.id if self.video else 'a create'} of {self.process.name}"
+
+
+class Books:
+    """All creates of a schedule."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.sends: list[Send] = []
+        self.known: set[str] = set()  # ids that stand in a log, a manifest or a task's memory, or once did
+        self.owners: dict[str, tuple[Process, str, str]] = {}  # claim -> who, where, for which request
+        self.orphans: set[str] = set()  # claims whose manifest a person took away
+
+    # claims
+
+    def writes(self, process: Process, name: str, data: bytes) -> None:
+        """Notice a claim that a process is about to write."""
+        top = self._world.rules.chain(data)[0]
+        if top["phase"] == "creating" and top["claim_id"] not in self.owners:
+            self.owners[top["claim_id"]] = (process, name.removesuffix(".json"), top.get("fingerprint"))
+            process.claims.append(top["claim_id"])
+
+    def claim_stands(self, send: Send) -> bool:
+        top = self._world.rules.top(send.place)
+        return top is not None and top["claim_id"] == send.claim and top["phase"] == "creating"
+
+    # creates
+
+    def sends_of(self, claim: str) -> list[Send]:
+        return [send for send in self.sends if send.claim == claim]
+
+    def sends_create(self, process: Process) -> Send:
+        """Note that a create leaves a process."""
+        if not self._world.plan.keeps_conditions:
+            raise Violation("(a) a create is sent though the store ignores conditions")
+        if not process.claims:
+            raise Violation("(a) a create is sent without a claim")
+        _, place, fingerprint = self.owners[process.claims[-1]]
+        send = Send(process, process.claims[-1], place, fingerprint)
+        send.person_took_record = send.claim in self.orphans
+        self.sends.append(send)
+        return send
+
+    def arrives(self, send: Send) -> None:
+        """Judge a create by what was there when it left: its claim stands, and what it would pay twice."""
+        if not self.claim_stands(send) and send.claim not in self.orphans:
+            raise Violation(f"(a) {send.process.name} sends a create after its claim was taken over")
+        self._check_lifetime(send)
+        if send.claim in self.orphans:
+            return  # the one more that a person allows who takes a manifest away
+        earlier = (
+            s for s in self.sends if s is not send and (s.place, s.fingerprint) == (send.place, send.fingerprint)
+        )
+        send.blockers = tuple(s for s in earlier if s.may_be_paid and not self._allows(s, send))
+
+    def _check_lifetime(self, send: Send) -> None:
+        """See that a claim lives on for as long as its create may take, whether or not somebody waits for its end."""
+        if self.claim_stands(send):
+            file = self._world.disk.files[f"{send.place}.json"]
+            lives = self._world.rules.chain(file.data)[0]["claim_seconds"]
+            if self._world.now - file.written > lives - CREATE_TIMEOUT:
+                raise Violation(f"(a) {send.process.name} sends a create that its claim may not outlive")
+
+    def _allows(self, earlier: Send, send: Send) -> bool:
+        """Whether the policy lets ``send`` make a video though ``earlier`` may have made one."""
+        video, spec = earlier.video, send.process.spec
+        is_spent = earlier.person_took_record or earlier.displaced_by is not None or earlier.is_written_off
+        is_spent = is_spent or (video is not None and (video.told_bad or video.is_gone(self._world.now)))
+        if is_spent:
+            return True
+        if spec.if_exists == "replace" and (
+            earlier.process.made_by != send.process.made_by or earlier.person_took_clip
+        ):
+            return True
+        return spec.on_lost_create == "create" and self._is_unknown_to(earlier, send)
+
+    def _is_unknown_to(self, earlier: Send, send: Send) -> bool:
+        if earlier.is_recorded:
+            return False
+        memory = send.process.task.memory
+        knows = (
+            memory is not None
+            and earlier.video is not None
+            and any(earlier.video.id in v for v in memory.kept.values())
+        )
+        return not knows or send.process.struck["memory: error"] > 0
+
+    def surely_not(self, send: Send) -> None:
+        send.is_surely_not = True
+
+    def made(self, send: Send, video: Any) -> None:
+        """Note that a create has made a video."""
+        send.video = video
+        for one, other in [(send, s) for s in send.blockers] + [(s, send) for s in self.sends if send in s.blockers]:
+            if one.video and other.video:
+                raise Violation(f"(a) paid twice: {other.words()}, and then {one.words()}")
+
+    def answered(self, process: Process, send: Send) -> None:
+        send.is_answered = True
+        process.answered = send
+
+    # ids
+
+    def logged(self, process: Process, line: str, is_error: bool = False) -> None:
+        if not process.is_dead:
+            self.known.update(IDS.findall(line))
+            process.is_hindered |= "could not be corrected" in line or "could not be written" in line
+            if not is_error:  # Airflow's own line says it
+                self._world.note("log: %s", line)
+
+    def remembered(self, words: Any) -> None:
+        self.known.update(IDS.findall(str(words)))
+
+    def recorded(self, video_id: str | None) -> None:
+        """Note that an id stands in a manifest."""
+        if video_id is not None:
+            self.known.add(video_id)
+            for send in self.sends:
+                if send.video is not None and send.video.id == video_id:
+                    send.is_recorded = True
+
+    def is_paid(self, video_id: str) -> bool:
+        return any(send.video is not None and send.video.id == video_id for send in self.sends)
+
+    def is_bad(self, video_id: str | None) -> bool:
+        """Whether the gateway has told somebody that a video failed or expired or is gone, or it is gone."""
+        video = self._world.gateway.videos.get(video_id or "")
+        return video is None or video.told_bad or video.is_gone(self._world.now)
+
+    def check_answered(self, process: Process) -> None:
+        """See that a process that was told an id has written it somewhere."""
+        send, process.answered = process.answered, None
+        if send.video.id not in self.known:
+            raise Violation(f"(b) {send.words()} was answered, and its id is nowhere")
+
+    # what others do to a claim or a record
+
+    def displaced(self, old: dict[str, Any], new: dict[str, Any] | None, by: Process) -> None:
+        """Note that a record is another's now, or stands there again."""
+        for send in self.sends:
+            if new is not None and send.claim == new["claim_id"]:
+                send.displaced_by, send.is_written_off = None, False
+            elif send.claim == old["claim_id"] and new is not None:
+                if by.spec.if_exists == "replace":
+                    send.displaced_by = new["claim_id"]
+                if by.spec.on_lost_create == "create" and not send.is_recorded:
+                    send.is_written_off = True
+
+    def person_takes_record(self, place: str, chain: list[dict[str, Any]]) -> None:
+        self.orphans.update(record["claim_id"] for record in chain)
+        for send in self.sends:
+            if send.place == place:
+                send.person_took_record = True
+        self.orphans.update(claim for claim, (_, where, _) in self.owners.items() if where == place)
+
+    def person_takes_clip(self, place: str) -> None:
+        for send in self.sends:
+            if send.place == place:
+                send.person_took_clip = True
+
+    def explains_lost_create(self, claim: str) -> bool:
+        """Whether a create of this claim may have been sent, or its owner was hindered from saying that none was."""
+        owner = self.owners[claim][0] if claim in self.owners else None
+        if owner is None or owner.is_dead or owner.was_zombie or claim in self.orphans:
+            return True
+        if any(send.may_be_paid and not send.is_answered for send in self.sends_of(claim)):
+            return True
+        return owner.is_hindered or owner.struck["store: effect comes late"] > 0

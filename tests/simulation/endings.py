@@ -1,0 +1,67 @@
+"""How tasks end: counts every ending, and judges the ones of the last round, when nothing goes wrong any more (f)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_wisdomgate import exceptions as errors
+from simulation.airflow_side import Task
+from simulation.world import Violation, World
+
+
+class Endings:
+    """Clears every task once more after the faults, one after another, and asks why each did not succeed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def last_round(self) -> None:
+        world = self._world
+        for task in world.airflow.wanted:
+            world.counts[f"ends: {name_of(task.ending)}"] += 1
+        world.faults_on = False
+        world.disk.full_until = world.disk.denied_until = 0.0
+        world.now += world.plan.rest
+        for task in world.airflow.wanted:
+            world.note("the faults are over: %s is cleared once more", task.name)
+            world.airflow.clear(task, 1.0)
+            world.run()
+            world.counts[f"last round: {name_of(task.ending)}"] += 1
+            if task.ending != "success" and not self._is_explained(task, task.ending):
+                raise Violation(f"(f) without any fault {task.name} ends with {name_of(task.ending)}: {task.ending}")
+
+    def _is_explained(self, task: Task, error: Any) -> bool:
+        world, place = self._world, task.spec.place
+        if task.spec.kind == "download" and task.spec.video_id not in world.gateway.videos:
+            return True
+        top = world.rules.top(place)
+        if not world.plan.keeps_conditions and isinstance(error, errors.StorageError | errors.DestinationTakenError):
+            return True
+        if isinstance(error, errors.DestinationTakenError):
+            return self._is_taken(task, top)
+        if isinstance(error, errors.LostCreateError):
+            return top is not None and world.books.explains_lost_create(top["claim_id"])
+        if isinstance(error, errors.ModerationError):
+            return True
+        bad = (errors.VideoFailedError, errors.VideoExpiredError, errors.VideoNotFoundError)
+        if isinstance(error, bad):
+            videos = [video for video in world.gateway.videos.values() if video.fate != "completed" or video.told_bad]
+            return bool(videos)
+        return isinstance(error, errors.WaitTimeoutError) and task.spec.timeout < 600
+
+    def _is_taken(self, task: Task, top: Any) -> bool:
+        """Whether something else is there, or a clip whose manifest a person took."""
+        world, place = self._world, task.spec.place
+        if task.spec.if_exists == "fail" or place in world.rules.excused or world.rules.is_theirs(place):
+            return True
+        if top is None:
+            return False
+        if task.spec.kind == "download":
+            return top.get("video_id") != task.spec.video_id
+        return top["fingerprint"] is None or top["request"].get("prompt") != task.spec.prompt
+
+
+def name_of(ending: Any) -> str:
+    if ending is None:
+        return "nothing (given up)"
+    return ending if isinstance(ending, str) else type(ending).__name__

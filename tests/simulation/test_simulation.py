@@ -1,0 +1,97 @@
+"""The simulator itself: the same seed gives the same trace, defects are found, what is found gets short.
+
+``./scripts/simulate`` runs many more schedules than these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("greenlet")
+pytest.importorskip("airflow.sdk")  # the simulated Airflow is one of version 3
+
+from airflow_provider_wisdomgate.clips.manifest import Manifest
+from simulation import quicker
+from simulation.mutants import MUTANTS, mutant
+from simulation.patches import simulation
+from simulation.plan import plan_of
+from simulation.report import run_many
+from simulation.schedule import run
+from simulation.shrink import shrink, words
+
+SEED = 1
+SCHEDULES = 300
+# How many schedules from SEED find a defect, with room to spare; the least found one needs the most.
+BUDGETS = {"1": 200, "2": 10, "4": 2000, "5": 200, "7": 2000, "19": 1000, "21": 1000, "clock": 2000, "age": 2000}
+BUDGETS["below"] = 2000
+
+
+@pytest.fixture
+def simulated() -> Iterator[None]:
+    with simulation():
+        yield
+
+
+@pytest.mark.usefixtures("simulated")
+def test_the_same_seed_gives_the_same_trace() -> None:
+    first, second = ([run(plan_of(seed), tracing=True).trace for seed in range(SEED, SEED + 30)] for _ in range(2))
+    assert first == second
+    assert len({hashlib.sha256("\n".join(trace).encode()).hexdigest() for trace in first}) == 30
+
+
+def test_no_schedule_breaks_a_rule() -> None:
+    report = run_many(SEED, SCHEDULES)
+    assert (report.schedules, report.violations) == (SCHEDULES, {})
+
+
+@pytest.mark.parametrize("row", sorted(MUTANTS))
+def test_a_defect_that_reading_found_is_found(row: str) -> None:
+    assert run_many(SEED, BUDGETS[row], row, stop=True).violations != {}
+
+
+@pytest.mark.usefixtures("simulated")
+def test_what_is_found_is_made_shorter_and_still_breaks_the_same_rule() -> None:
+    with mutant("5"):
+        seed = min(run_many(SEED, BUDGETS["5"], stop=True).violations)
+        whole = run(plan_of(seed), tracing=True)
+        plan, result = shrink(plan_of(seed))
+    assert result.rule == whole.rule
+    assert len(result.trace) < len(whole.trace)
+    assert len(words(plan)) - 1 <= len(plan.tasks)
+
+
+@pytest.mark.usefixtures("simulated")
+def test_the_faults_of_a_plan_can_all_be_taken_away() -> None:
+    plan = next(plan for seed in range(SEED, SEED + 100) if run(plan := plan_of(seed)).strikes)
+    strikes: Any = run(plan).strikes
+    while strikes:  # what a strike kept from happening may be struck itself
+        plan = replace(plan, dropped=plan.dropped | set(strikes))
+        strikes = run(plan).strikes
+    assert run(plan).violation is None
+
+
+MANIFEST = Manifest(
+    phase="stored",
+    claim_id="claim",
+    uri="sim://bucket/clips/cat.mp4",
+    claimed_at=1.8e9,
+    fingerprint='a "quoted" \u00fc \u2028 text',
+    request={"fields": {}, "prompt": "a cat\n", "list": [1, 2.5, None, True, []]},
+    made_by={"map_index": -1, "round": 0},
+    request_ids=("one", "two"),
+    error={"message": "no", "status": 502},
+    duration=4.0,
+)
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, replace(MANIFEST, phase="creating").over(MANIFEST)])
+def test_the_quicker_ways_make_what_the_shipped_ones_make(manifest: Manifest) -> None:
+    assert quicker.dump(manifest) == manifest.dump()
+    assert quicker.as_dict(manifest) == manifest.as_dict()
+    assert quicker.load(manifest.dump(), "uri") == Manifest.load(manifest.dump(), "uri")
+    assert {field.name for field in fields(Manifest)} == set(quicker.FIELDS)
