@@ -56,8 +56,8 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
         """Call the function, then generate; the function is not called again when a deferred task resumes."""
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        # Rendered already are the task's own arguments. What a function returns is data: it may be a user's text.
         self._take(self.python_callable(*self.op_args, **kwargs))
-        self.render_template_fields(context)
         return WisdomGateGenerateVideoOperator.execute(self, context)
 
     def _take(self, answer: Any) -> None:

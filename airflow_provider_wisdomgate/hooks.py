@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Want
 from airflow_provider_wisdomgate.clips.paid_video import CONTENT_MISSING, PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter, follow_nothing
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
@@ -106,6 +108,9 @@ class WisdomGateHook(HttpHook):
             session.headers.pop(name, None)
         session.headers["Authorization"] = f"Bearer {settings.api_key}"
         session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, PatientAdapter())
+        session.get_redirect_target = follow_nothing  # type: ignore[method-assign,assignment]
         session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key
         self.base_url = settings.base_url
         return session
@@ -133,7 +138,8 @@ class WisdomGateHook(HttpHook):
         if reference is not None:
             uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
             part = read_reference_image(routes.check_text("input_reference", uri, "Give a path or a URI."))
-        return routes.create_video(model, prompt, options, part)
+        call = routes.create_video(model, prompt, options, part)
+        return replace(call, idempotency_key=uuid.uuid4().hex)
 
     def get_video(self, video_id: str) -> Video:
         """Poll a video once."""
@@ -158,10 +164,17 @@ class WisdomGateHook(HttpHook):
             seen = self.client.send(call, ONCE)
         except errors.WisdomGateError as error:
             seen = error
+            if isinstance(error, errors.AuthenticationError):
+                self._forget_connection()
         now = time.time()
         if line := log_line(wait, seen, now):
             self.log.log(*line)
         return after_poll(wait, seen, now, random.random())
+
+    def _forget_connection(self) -> None:
+        """Read the connection again at the next call: somebody may have changed the key."""
+        for name in ("settings", "client"):
+            self.__dict__.pop(name, None)
 
     def list_videos(self) -> list[Video]:
         """List the videos, where the gateway can (WisdomGate does not document it)."""
@@ -171,7 +184,7 @@ class WisdomGateHook(HttpHook):
         """Ask for another version of a video. Costs like a create."""
         routes.check_text("video_id", video_id, ID_REMEDY)
         routes.check_text("prompt", prompt, "Give the text that describes the change.")
-        return self.client.send(routes.remix_video(video_id, prompt))
+        return self.client.send(replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex))
 
     def delete_video(self, video_id: str) -> None:
         """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
@@ -226,7 +239,11 @@ class WisdomGateHook(HttpHook):
         """
         with ExitStack() as stack:
             try:
-                content = stack.enter_context(self.client.content(video_id, offset, validator))
+                try:
+                    content = stack.enter_context(self.client.content(video_id, offset, validator))
+                except errors.AuthenticationError:
+                    self._forget_connection()
+                    content = stack.enter_context(self.client.content(video_id, offset, validator))
             except errors.VideoNotFoundError as error:
                 raise self._why_not_found(video_id, error) from error
             self._content = content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,7 +19,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.polling.decisions import Ended, Wait
+from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory, memory_of
+from airflow_provider_wisdomgate.polling.decisions import LONGEST_RETRY_AFTER, MAX_UNAUTHORIZED, Ended, Wait
 from airflow_provider_wisdomgate.polling.events import result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+# What reschedule mode keeps between its polls.
+WAIT_KEY = "wisdomgate_wait"
+COUNTS = ("failed_polls", "not_found")
 
 # What Airflow 3 and 2 resume a task with whose deferral timed out.
 BACKSTOP_REASONS = ("Trigger timeout", "Trigger/execution timeout")
@@ -41,8 +47,9 @@ class WisdomGateVideoSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
 
     A failed video ends the sensor at once, without retries; with ``soft_fail`` or ``never_fail`` every end but
-    a finished video skips the task, in every mode. In reschedule mode nothing counts the failed polls in a row from
-    one poll to the next: only ``timeout`` ends a wait there that a broken gateway holds up.
+    a finished video skips the task, in every mode. In reschedule mode each poll is a process of its own. Airflow 3.3
+    keeps for it how many polls failed in a row, and until when the gateway asked to wait; before that nothing does, and
+    only ``timeout`` ends a wait there that a broken gateway holds up.
     """
 
     template_fields: Sequence[str] = ("video_id", "wisdomgate_conn_id")
@@ -63,8 +70,10 @@ class WisdomGateVideoSensor(BaseSensorOperator):
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self.deferrable = deferrable
         # BaseSensorOperator holds the deadline in poke and reschedule mode, after each poll.
-        self._wait = Wait(deadline=float("inf"), poll_interval=self.poke_interval)
+        # In reschedule mode each poll is a process of its own, which has just read the connection.
+        self._wait = Wait(float("inf"), self.poke_interval, unauthorized=MAX_UNAUTHORIZED - 1 if self.reschedule else 0)
         self._not_before = 0.0
+        self._remembers = False
 
     @cached_property
     def hook(self) -> WisdomGateHook:
@@ -95,15 +104,32 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
         """Poll once."""
+        memory = memory_of(context, WAIT_KEY) if self.reschedule else NoMemory()
+        self._recall(memory)
         if time.time() < self._not_before:
             return False  # the gateway asked for a longer pause than poke_interval
         step = self.hook.poll(self.video_id, self._wait)
         if isinstance(step, Ended):
+            memory.forget()
             return PokeReturnValue(is_done=True, xcom_value=self._result(step))
         self._wait = step.wait
         if step.delay > 1.5 * self.poke_interval:
             self._not_before = time.time() + step.delay
+        counts = {name: getattr(self._wait, name) for name in COUNTS}
+        if any(counts.values()) or self._not_before > time.time():
+            memory.remember({**counts, "not_before": self._not_before})
+        elif self._remembers:
+            memory.forget()
         return False
+
+    def _recall(self, memory: Memory) -> None:
+        """Take up what the last poll, in another process, has learnt."""
+        words = memory.recall()
+        self._remembers = bool(words)
+        counts = {name: words[name] for name in COUNTS if isinstance(words.get(name), int)}
+        self._wait = replace(self._wait, **counts)
+        if isinstance(until := words.get("not_before"), int | float):
+            self._not_before = max(self._not_before, min(until, time.time() + LONGEST_RETRY_AFTER))
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the finished video of the trigger's event, or raise the error of its end."""

@@ -38,8 +38,8 @@ from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox.render import padded, render
 
-# Retry-After: 1 is beyond its cap, so that no test waits for it.
-QUICK = RetryPolicy(attempts=4, base=0.002, cap=0.2)
+# A Retry-After is waited for a blink.
+QUICK = RetryPolicy(attempts=4, base=0.002, cap=0.2, rate_limited_base=0.002, longest_wait=0.02)
 SMALL: dict[str, Any] = {"model": "any", "seconds": "1", "size": "64x48"}
 # A short silence that still is long for a loopback server on a busy machine.
 SHORT_SILENCE = 0.3
@@ -283,3 +283,12 @@ def is_swapped(found: Found | None, new: Manifest) -> bool:
     except OvertakenError:
         return False
     return True
+
+
+class StateStore(dict[str, Any]):
+    """Airflow 3.3's task_state_store, as far as a task sees it."""
+
+    set = dict.__setitem__
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)

@@ -10,7 +10,7 @@ from source import FOLDER, imported, outside_imports, tree_of
 PURE = tuple(
     f"{room}/{name}.py"
     for room, names in {
-        "gateway": ("dialects", "replies", "retry", "routes", "settings", "urls", "values", "video"),
+        "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "urls", "values", "video"),
         "polling": ("decisions", "events", "rate_limit", "schedule"),
         "clips": ("ledger", "manifest", "mp4", "transitions"),
     }.items()
@@ -32,6 +32,7 @@ PURE_MAY = {
     "struct",
     "typing",
     "urllib.parse",
+    "zlib",
 }
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 # Of what PURE_MAY lets in, these read a clock or write to a log.

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
-from support import AirflowRescheduleException, asked, fire, import_string, made, resume
+from support import AirflowRescheduleException, StateStore, asked, fire, import_string, made, resume
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -245,3 +245,28 @@ def test_airflows_own_end_of_a_deferral_is_the_sensors_timeout(
     sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True, **flags)
     with pytest.raises(error):
         sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+
+
+@pytest.mark.parametrize("fate", ["never known", "a gateway that stays broken"])
+def test_reschedule_mode_counts_failed_polls_where_airflow_keeps_them(
+    fate: str, hook: WisdomGateHook, context: Context
+) -> None:
+    told = FATES[fate]
+    video_id = hook.create_video("any", asked(told.directives), seconds="1", size="64x48").id
+    memory = StateStore()
+    with pytest.raises(AirflowException) as caught:
+        end_of("reschedule", context() | {"task_state_store": memory}, video_id, told.timeout)
+    assert (type(caught.value), dict(memory)) == (told.end, {})
+
+
+def test_reschedule_mode_keeps_to_the_pause_that_the_gateway_asked_for(
+    hook: WisdomGateHook, sandbox: Sandbox, context: Context
+) -> None:
+    video_id = hook.create_video("any", asked("never"), seconds="1", size="64x48").id
+    sandbox.burst(429, 60, retry_after=30)
+    memory, polls = StateStore(), list[int]()
+    for _ in range(3):
+        sensor = WisdomGateVideoSensor(task_id="wait", video_id=video_id, mode="reschedule", poke_interval=0.01)
+        assert sensor.poke(context() | {"task_state_store": memory}) is False
+        polls.append(sandbox.counts()["burst_replies"])
+    assert polls == [1, 1, 1]

@@ -46,6 +46,7 @@ class ClipClaim:
     """What one task does at its destination until there is a video.
 
     :param check: called wherever time passes; raises to stop.
+    :param look_up: finds the video of a lost create at the gateway, None where it cannot tell.
     """
 
     destination: Destination
@@ -54,6 +55,7 @@ class ClipClaim:
     on_lost_create: OnLostCreate = "fail"
     check: Callable[[], None] = never_stop
     memory: Memory = field(default_factory=NoMemory)
+    look_up: Callable[[Manifest], Video | None] = lambda found: None
     _lives_until: float = 0.0
 
     def next_step(self, found: Manifest | None) -> Step:
@@ -78,7 +80,12 @@ class ClipClaim:
         self._recall_id()
         while True:
             found = self.destination.find()
-            step = self.next_step(found.manifest if found else None)
+            try:
+                step = self.next_step(found.manifest if found else None)
+            except errors.LostCreateError:
+                if self.on_lost_create == "find" and found and found.manifest and self._find_again(found.manifest):
+                    continue
+                raise
             if isinstance(step, Follow | Done):
                 return step, step.found
             if isinstance(step, Claim) and (mine := self._claim(found, attempt_seconds)):
@@ -93,6 +100,15 @@ class ClipClaim:
         if remembered := self.memory.recall():
             mine = self._new_manifest(0.0)
             self.destination.update(lambda found: transitions.adopted(found, mine, remembered))
+
+    def _find_again(self, lost: Manifest) -> bool:
+        """Record the video that a lost create has made, if the gateway's list tells which one; whether it did."""
+        if (video := self.look_up(lost)) is None:
+            return False
+        log.info("The lost create at %s made video %s: the gateway lists it", self.destination.uri, video.id)
+        words = {"video_id": video.id, "claim_id": lost.claim_id, "fingerprint": lost.fingerprint}
+        self.destination.update(lambda now: transitions.adopted(now, lost, words))
+        return True
 
     def _claim(self, found: Found | None, attempt_seconds: float) -> Manifest | None:
         """Write a claim over exactly what was found; None where another try was quicker."""

@@ -18,7 +18,8 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES, BoxWalk
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, retry_delay
 
-DOWNLOAD_RETRIES = RetryPolicy(attempts=6, base=1.0, cap=60.0)
+# A clip that is paid for is worth a long wait; execution_timeout bounds it.
+DOWNLOAD_RETRIES = RetryPolicy(attempts=6, base=1.0, cap=60.0, longest_wait=900.0)
 MAX_OPENS = 30
 MAX_BYTES = 20 * 1024**3
 
@@ -47,15 +48,25 @@ class PartialClip:
     def start_over(self) -> None:
         self.file.seek(0)
         self.file.truncate()
+        self.validator, self.total = None, None
         self._hash, self._walk = hashlib.sha256(), BoxWalk()
 
     def receive(self, content: Any) -> None:
-        """Append what one answer brings, from its own offset."""
-        if content.offset != self.size or (content.offset and content.total not in (None, self.total)):
+        """Append what one answer brings, if it is of the very same clip as what is here; else start over with it.
+
+        :raises ContentError: it begins in the middle of another one.
+        """
+        is_same = content.validator is not None and content.validator == self.validator
+        contradicts = None not in (content.total, self.total) and content.total != self.total
+        if content.offset and (not is_same or contradicts or content.offset != self.size):
             self.start_over()
-        if content.offset != self.size:
             raise errors.ContentError("The gateway went on with another file than it began with.")
-        self.validator, self.total = content.validator, content.total
+        if not content.offset:
+            announced = self.total if is_same else None
+            self.start_over()
+            self.total = announced  # what was once said of this very file still holds
+        self.validator = content.validator
+        self.total = self.total if content.total is None else content.total
         for chunk in content.chunks():
             self.check()
             self._walk.feed(chunk)
@@ -92,7 +103,8 @@ def fetch(
     for _ in range(MAX_OPENS):
         had = partial.size
         try:
-            with open_content(had, partial.validator) as content:
+            # Without a strong validator nobody can tell whether the rest is of the same file.
+            with open_content(had if partial.validator else 0, partial.validator) as content:
                 partial.receive(content)
             return partial.finish()
         except errors.WisdomGateError as error:

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.video import Video
 
 IfExists = Literal["skip", "replace", "fail"]
 
-OnLostCreate = Literal["fail", "create"]
+OnLostCreate = Literal["fail", "find", "create"]
+
+# The gateway's clock and ours may be so far apart.
+LISTED_TIME_MARGIN = 60.0
 
 # How long the claims of version 0.1.0 were taken to be alive: they do not say it themselves.
 OLD_CLAIM_SECONDS = 420.0
@@ -169,6 +173,32 @@ def _creating(found: Manifest, on_lost_create: OnLostCreate, age: float) -> Step
     if on_lost_create == "create":
         return Claim(found)
     raise lost_create(found)
+
+
+def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt: str) -> Video | None:
+    """Return the one video of a gateway's list that a lost create must have made; None where that is not sure.
+
+    It has the same model and prompt, was created while the claim lived, and is the only such one.
+    """
+    lives = OLD_CLAIM_SECONDS if not found.claim_seconds else found.claim_seconds
+    first, last = found.claimed_at - LISTED_TIME_MARGIN, found.claimed_at + lives + LISTED_TIME_MARGIN
+    known = {found.video_id, *(record.get("video_id") for record in _records_below(found))}
+    fitting = [
+        video
+        for video in listed
+        if (video.model, video.prompt) == (wanted.request.get("model"), prompt)
+        and video.created_at is not None
+        and first <= video.created_at <= last
+        and video.id not in known
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _records_below(found: Manifest) -> Iterator[Mapping[str, Any]]:
+    below = found.replaced
+    while isinstance(below, Mapping):
+        yield below
+        below = below.get("replaced")
 
 
 def lost_create(found: Manifest) -> errors.LostCreateError:

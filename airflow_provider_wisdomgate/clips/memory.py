@@ -1,4 +1,4 @@
-"""Where a task keeps the id of a paid video besides the manifest, for the case that the manifest cannot be written.
+"""Where a task keeps a few words: the id of a paid video besides the manifest, or what a wait has learnt.
 
 Airflow 3.3 has ``task_state_store`` for that: it survives retries and clears, where XCom does not.
 """
@@ -43,12 +43,12 @@ class NoMemory:
 class TaskMemory:
     """The memory that Airflow 3.3 gives to a task instance."""
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
+    def __init__(self, store: Any, key: str = KEY) -> None:
+        self._store, self._key = store, key
 
     def recall(self) -> Mapping[str, Any]:
         try:
-            words = self._store.get(KEY)
+            words = self._store.get(self._key)
         except Exception as error:
             log.warning("What this task remembers of an earlier try cannot be read: %r", error)
             return {}
@@ -56,18 +56,18 @@ class TaskMemory:
 
     def remember(self, words: Mapping[str, Any]) -> None:
         try:
-            self._store.set(KEY, dict(words))
+            self._store.set(self._key, dict(words))
         except Exception as error:
-            log.warning("The video's id is in the manifest or the log only: %r", error)
+            log.warning("This task's state could not be kept beside the manifest and the log: %r", error)
 
     def forget(self) -> None:
         try:
-            self._store.delete(KEY)
+            self._store.delete(self._key)
         except Exception as error:
-            log.warning("What this task remembers of its video stays behind: %r", error)
+            log.warning("What this task remembers stays behind: %r", error)
 
 
-def memory_of(context: Any) -> Memory:
+def memory_of(context: Any, key: str = KEY) -> Memory:
     """Return the memory of a task's context; before Airflow 3.3 there is none."""
     store = context.get("task_state_store")
-    return NoMemory() if store is None else TaskMemory(store)
+    return NoMemory() if store is None else TaskMemory(store, key)

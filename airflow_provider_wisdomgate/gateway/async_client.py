@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.encodings import decoder_of
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
     MAX_REPLY,
@@ -52,6 +53,7 @@ class AsyncClient:
             connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Content-Type",),
+            auto_decompress=False,  # it knows no bound: 300 KB of gzip became 300 MB
         )
         # aiohttp sends a GET again by itself when the connection breaks, and has no public switch for that.
         self._session._retry_connection = False
@@ -78,11 +80,12 @@ class AsyncClient:
         for _ in range(MAX_REDIRECTS):
             headers: Mapping[str, str] = self._common[same_origin]
             if content_type:
-                headers = {**headers, **content_type}
+                own = headers_of(self.settings, same_origin=same_origin, call=call)
+                headers = {**own, **content_type}
             status, got, body = await self._exchange(call, url, headers, data)
             location = got.get("location")
             if call.method != "GET" or not 300 <= status < 400 or not location:
-                return parse_answer(call, self.settings, status, got, body)
+                return parse_answer(call, self.settings, status, got, body, is_own=same_origin)
             url, still = next_hop(url, location)
             same_origin = same_origin and still
         raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
@@ -133,11 +136,15 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 
 async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
-    if (response.content_length or MAX_REPLY + 1) <= MAX_REPLY:
+    """Read at most MAX_REPLY bytes, decoded."""
+    decoder = decoder_of(response.headers.get("content-encoding"))
+    if not decoder.is_encoded and (response.content_length or MAX_REPLY + 1) <= MAX_REPLY:
         return await response.read()
     body = bytearray()
     async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_REPLY:
-            break
+        for piece in decoder.feed(chunk):
+            body += piece
+            if len(body) >= MAX_REPLY:
+                return bytes(body[:MAX_REPLY])
+    decoder.finish()
     return bytes(body)

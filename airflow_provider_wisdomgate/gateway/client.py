@@ -72,23 +72,31 @@ class Client:
                 time.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy))
 
     def _send_once(self, call: Call[T]) -> T:
-        with self._open(call) as response:
-            body = self.settings.redact_bytes(read_body(response, MAX_REPLY))
-        return parse_answer(call, self.settings, response.status_code, response.headers, body)
+        with self._open(call) as (response, is_own):
+            return self._parse(call, response, is_own, self.settings.redact_bytes(read_body(response, MAX_REPLY)))
+
+    def _parse(self, call: Call[T], response: requests.Response, is_own: bool, body: bytes) -> T:
+        return parse_answer(call, self.settings, response.status_code, response.headers, body, is_own=is_own)
 
     @contextmanager
-    def _open(self, call: Call[Any], more_headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
-        """Send once and follow redirects; the body is not read yet."""
+    def _open(
+        self, call: Call[Any], more_headers: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[requests.Response, bool]]:
+        """Send once and follow redirects; yield the answer, its body unread, and whether the gateway itself gave it."""
         url, same_origin = f"{self.settings.base_url}{call.path}", True
         body, content_type = encode_body(call)
         for _ in range(MAX_REDIRECTS):
-            headers = {**headers_of(self.settings, same_origin=same_origin), **content_type, **(more_headers or {})}
+            headers = {
+                **headers_of(self.settings, same_origin=same_origin, call=call),
+                **content_type,
+                **(more_headers or {}),
+            }
             with typed_errors():
                 response = self._request(call, url, headers, body)
             with response:
                 location = response.headers.get("location")
                 if call.method != "GET" or not 300 <= response.status_code < 400 or not location:
-                    yield response
+                    yield response, same_origin
                     return
             url, still = next_hop(url, location)
             same_origin = same_origin and still
@@ -125,12 +133,12 @@ class Client:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         if offset and validator:
             headers["If-Range"] = validator
-        with self._open(call, headers) as response:
+        with self._open(call, headers) as (response, is_own):
             if offset and response.status_code == 416:
                 raise errors.ContentError("The gateway has nothing beyond the bytes that came.")
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
-                body = self.settings.redact_bytes(content.head + read_body(response, MAX_REPLY))
-                parse_answer(call, self.settings, response.status_code, response.headers, body)
+                body = self.settings.redact_bytes(content.read_all(MAX_REPLY))
+                self._parse(call, response, is_own, body)
             yield content

@@ -30,6 +30,10 @@ ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
     "model_not_found": errors.ModelNotFoundError,
     "insufficient_quota": errors.PermissionDeniedError,
     "insufficient_user_quota": errors.PermissionDeniedError,
+    "insufficient_balance": errors.PermissionDeniedError,
+    "insufficient_credits": errors.PermissionDeniedError,
+    "billing_hard_limit_reached": errors.PermissionDeniedError,
+    "pre_consume_token_quota_failed": errors.PermissionDeniedError,
     "invalid_api_key": errors.AuthenticationError,
 }
 
@@ -48,6 +52,9 @@ STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
     425: errors.VideoNotReadyError,
     429: errors.RateLimitedError,
 }
+
+# What these say holds whoever says it: slow down, and this is too much to take.
+ANYBODYS_STATUSES = frozenset({413, 429})
 
 # What a failed video's code says about the request itself: the same request fails again.
 BAD_INPUT_WORDS = frozenset(

@@ -28,11 +28,13 @@ MAX_REDIRECTS = 5
 MAX_REPLY = 8 * 1024 * 1024
 
 
-def headers_of(settings: Settings, *, same_origin: bool = True) -> dict[str, str]:
-    """Return the headers of every request; another origin gets neither the key nor the connection's own."""
+def headers_of(settings: Settings, *, same_origin: bool = True, call: Call[Any] | None = None) -> dict[str, str]:
+    """Return the headers of a request; another origin gets neither the key nor the connection's own."""
     common = {"User-Agent": f"airflow-provider-wisdomgate/{__version__}", "Accept-Encoding": "identity"}
     if not same_origin:
         return common
+    if call and call.idempotency_key:
+        common["Idempotency-Key"] = call.idempotency_key
     return {**common, **settings.headers, "Authorization": Secret(f"Bearer {settings.api_key}")}
 
 
@@ -56,10 +58,15 @@ def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
     return body, {"Content-Type": content_type}
 
 
-def parse_answer(call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes) -> T:
-    """Return what the call's parser makes of an answer; the key in its headers is redacted."""
+def parse_answer(
+    call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes, *, is_own: bool = True
+) -> T:
+    """Return what the call's parser makes of an answer; the key in its headers is redacted.
+
+    :param is_own: whether the Base URL's own origin answered, not one that it redirected to.
+    """
     names = {name.lower(): settings.redact(value) for name, value in headers.items()}
-    return call.parse(Reply(status, names, body, time.time(), call.video_id))
+    return call.parse(Reply(status, names, body, time.time(), call.video_id, is_own))
 
 
 def lost_create_error(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:

@@ -14,20 +14,31 @@ from functools import cached_property
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.dialects import ERROR_WORDS, STATUS_ERRORS, UPSTREAM_STATUS
+from airflow_provider_wisdomgate.gateway.dialects import (
+    ANYBODYS_STATUSES,
+    ERROR_WORDS,
+    STATUS_ERRORS,
+    UPSTREAM_STATUS,
+)
 from airflow_provider_wisdomgate.gateway.values import loads, moment_of, number_of, shortened, text_of
 from airflow_provider_wisdomgate.gateway.video import TIMES, Video
+
+LONGEST_RETRY_AFTER = 2 * 86400.0
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer as it came. ``headers`` have lower-case names; ``at`` is when, in epoch seconds."""
+    """One answer as it came. ``headers`` have lower-case names; ``at`` is when, in epoch seconds.
+
+    :param is_own: whether the gateway's own origin answered, not one that it redirected to.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     at: float = 0.0
     video_id: str | None = None
+    is_own: bool = True
 
     @cached_property
     def json(self) -> Any:
@@ -49,6 +60,20 @@ def parse_video(reply: Reply) -> Video:
     if video is None:
         raise error_of(reply)
     return video
+
+
+def parse_created(reply: Reply) -> Video:
+    """Read the video that a create has brought.
+
+    :raises WisdomGateError: the typed error, never one whose advice is about a video that is there already.
+    """
+    try:
+        return parse_video(reply)
+    except (errors.VideoNotFoundError, errors.VideoExpiredError) as error:
+        advice = "Check the model, and the path in the connection's Base URL."
+        raise errors.BadRequestError(error.message, next_step=advice, **error.facts) from error
+    except errors.VideoNotReadyError as error:
+        raise errors.GatewayFaultError(error.message, **error.facts) from error
 
 
 def parse_list(reply: Reply) -> list[Video]:
@@ -75,6 +100,8 @@ def parse_nothing(reply: Reply) -> None:
 def raise_content_error(reply: Reply) -> None:
     """Name what a content answer says that is no video. Without an error in it, it says "not yet"."""
     error = error_of(reply)
+    if not reply.is_own:  # S3 says 403 of an object that is not there yet to whoever may not list
+        raise errors.VideoNotReadyError(f"Where the gateway sent us to: {error.message}", **error.facts)
     # new-api says "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
     not_yet = reply.status in (202, 400) or (reply.status == 200 and _video(reply.json, reply) is not None)
     if not_yet and type(error) in (errors.BadRequestError, errors.UnexpectedReplyError):
@@ -94,11 +121,16 @@ def is_media(status: int, head: bytes) -> bool:
 
 
 def error_of(reply: Reply) -> errors.GatewayError:
-    """Make the typed error of a reply, from its words first and its status second."""
-    message, kind, code = _error_words(reply.json)
+    """Make the typed error of a reply, from its words first and its status second.
+
+    Only an answer in one of the gateway's own error shapes speaks for the gateway. A proxy's, an ingress's or an object
+    store's page is a passing fault, whatever its status: it says nothing about the video, the key or its credit.
+    """
+    message, kind, code = _error_words(reply.json) if reply.is_own else ("", "", "")
     upstream = message.partition(UPSTREAM_STATUS)[2][:3]
     status = int(upstream) if reply.status == 502 and upstream.isdecimal() else reply.status
-    error = ERROR_WORDS.get(code.lower()) or ERROR_WORDS.get(kind.lower()) or _status_error(status)
+    by_status = _status_error(status) if message or kind or code else _strangers_error(status)
+    error = ERROR_WORDS.get(code.lower()) or ERROR_WORDS.get(kind.lower()) or by_status
     if status == 404 and reply.status == 502:
         error = errors.VideoExpiredError
     retry_after = retry_after_of(reply.headers, reply.at)
@@ -115,17 +147,19 @@ def error_of(reply: Reply) -> errors.GatewayError:
 
 
 def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
-    """Read ``retry-after-ms`` or ``Retry-After`` (seconds or a date), in seconds from ``now``; None without one."""
-    if (delay := number_of(headers.get("retry-after-ms"))) is not None:
-        return max(0.0, delay / 1000)
-    value = headers.get("retry-after")
-    if (delay := number_of(value)) is not None:
-        return max(0.0, delay)
-    try:
-        date = parsedate_to_datetime(value or "")
-        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
+    """Read ``retry-after-ms`` or ``Retry-After`` (seconds or a date), in seconds from ``now``.
+
+    None without one, and for one that nobody can mean: over two days, as where somebody sends an epoch number.
+    """
+    delay = number_of(headers.get("retry-after-ms"))
+    delay = number_of(headers.get("retry-after")) if delay is None else delay / 1000
+    if delay is None:
+        try:
+            date = parsedate_to_datetime(headers.get("retry-after") or "")
+            delay = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return max(0.0, delay) if delay <= LONGEST_RETRY_AFTER else None
 
 
 def _video(body: Any, reply: Reply) -> Video | None:
@@ -153,7 +187,7 @@ def _error_words(body: Any) -> tuple[str, str, str]:
     """Find message, type and code in any of the documented shapes; empty strings where there is none."""
     for _ in range(3):  # new-api puts the upstream's own JSON into `message`, as a string
         if not isinstance(body, dict):
-            return text_of(body) or "", "", ""
+            return "", "", ""
         data = body.get("data")
         inner = body.get("error") or (data.get("error") if isinstance(data, dict) else None)
         if isinstance(inner, str):
@@ -171,6 +205,13 @@ def _status_error(status: int) -> type[errors.GatewayError]:
     if status >= 500:
         return errors.GatewayFaultError
     return STATUS_ERRORS.get(status, errors.BadRequestError if status >= 400 else errors.UnexpectedReplyError)
+
+
+def _strangers_error(status: int) -> type[errors.GatewayError]:
+    """Name what an answer means that is in none of the gateway's own shapes."""
+    if status in ANYBODYS_STATUSES:
+        return STATUS_ERRORS[status]
+    return errors.GatewayFaultError if status >= 500 or status == 408 else errors.UnexpectedReplyError
 
 
 def _describe(reply: Reply) -> str:

@@ -13,11 +13,17 @@ from airflow_provider_wisdomgate.gateway.dialects import NOT_DONE_STATUSES, NOT_
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long one request is tried again: ``attempts`` in all, ``base`` seconds doubling up to ``cap``."""
+    """How long one request is tried again: ``attempts`` in all, ``base`` seconds doubling up to ``cap``.
+
+    :param rate_limited_base: the same after a 429 that does not say how long: limits are per minute.
+    :param longest_wait: a longer ``Retry-After`` is a wish; so long it is waited for.
+    """
 
     attempts: int = 5
     base: float = 0.5
     cap: float = 60.0
+    rate_limited_base: float = 15.0
+    longest_wait: float = 120.0
 
 
 ONCE = RetryPolicy(attempts=1)
@@ -32,21 +38,29 @@ def retry_delay(
         did not arrive.
     :param attempt: how often it was sent so far, from 1.
     """
-    if attempt >= policy.attempts or not error.is_transient or not (idempotent or is_surely_not_created(error)):
+    if attempt >= policy.attempts or not error.is_transient or not (idempotent or _was_not_taken(error)):
         return None
     if error.retry_after:
-        return error.retry_after if error.retry_after <= policy.cap else None
-    backoff: float = min(policy.cap, policy.base * 2 ** (attempt - 1))
+        return min(error.retry_after, policy.longest_wait)
+    base = policy.rate_limited_base if isinstance(error, errors.RateLimitedError) else policy.base
+    backoff: float = min(policy.cap, base * 2 ** (attempt - 1))
     return backoff * (0.5 + 0.5 * jitter)
+
+
+def _was_not_taken(error: errors.WisdomGateError) -> bool:
+    """Whether a create was not even looked at, and may be by the next attempt; a 409 or 425 was looked at."""
+    if isinstance(error, errors.GatewayFaultError):
+        return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
+    return isinstance(error, errors.UnreachableError | errors.RateLimitedError)
 
 
 def is_surely_not_created(error: errors.WisdomGateError) -> bool:
     """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
     if isinstance(error, errors.LostCreateError):
         return False
-    if isinstance(error, errors.UnreachableError | errors.ConfigurationError | errors.RateLimitedError):
+    if isinstance(error, errors.ConfigurationError) or _was_not_taken(error):
         return True
-    if isinstance(error, errors.GatewayFaultError):
-        return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
-    refused = error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500
-    return refused or isinstance(error, errors.ModelNotFoundError | errors.ModerationError)
+    if error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500:
+        return error.status != 408  # a proxy says that, too, when the gateway took too long to answer
+    refused = errors.ModelNotFoundError | errors.ModerationError | errors.PermissionDeniedError
+    return isinstance(error, refused | errors.AuthenticationError)

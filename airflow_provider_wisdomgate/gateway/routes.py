@@ -12,6 +12,7 @@ from urllib.parse import quote
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
+    parse_created,
     parse_list,
     parse_nothing,
     parse_object,
@@ -42,7 +43,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """One request as a value. ``path`` is relative to the base URL; sending a idempotent one twice costs nothing."""
+    """One request as a value. ``path`` is relative to the base URL; sending an idempotent one twice costs nothing.
+
+    :param idempotency_key: the same in every attempt of a create. A gateway that knows the header makes one video of
+        them; nothing here relies on it.
+    """
 
     method: str
     path: str
@@ -52,6 +57,7 @@ class Call(Generic[T]):
     idempotent: bool = True
     video_id: str | None = None
     timeout: float | None = None
+    idempotency_key: str | None = None
 
 
 def longest_attempt(call: Call[Any]) -> float:
@@ -77,13 +83,13 @@ def create_video(
             )
         if (seconds := body.pop("seconds", None)) is not None:
             body.setdefault("duration", int(seconds))
-        return Call("POST", "/videos", parse_video, json=body, **call)  # type: ignore[arg-type]
+        return Call("POST", "/videos", parse_created, json=body, **call)  # type: ignore[arg-type]
     if reference or model.lower().startswith("sora"):
         form: dict[str, str | Part] = {key: _form_value(value) for key, value in body.items()}
         if reference:
             form["input_reference"] = reference
-        return Call("POST", "/videos", parse_video, form=form, **call)  # type: ignore[arg-type]
-    return Call("POST", "/videos", parse_video, json=body, **call)  # type: ignore[arg-type]
+        return Call("POST", "/videos", parse_created, form=form, **call)  # type: ignore[arg-type]
+    return Call("POST", "/videos", parse_created, json=body, **call)  # type: ignore[arg-type]
 
 
 def get_video(video_id: str) -> Call[Video]:
@@ -104,7 +110,7 @@ def list_videos() -> Call[list[Video]]:
 def remix_video(video_id: str, prompt: str) -> Call[Video]:
     """``POST /videos/{id}/remix``. Costs like a create."""
     path = f"{_video_path(video_id)}/remix"
-    return Call("POST", path, parse_video, json={"prompt": prompt}, idempotent=False, timeout=CREATE_TIMEOUT)
+    return Call("POST", path, parse_created, json={"prompt": prompt}, idempotent=False, timeout=CREATE_TIMEOUT)
 
 
 def delete_video(video_id: str) -> Call[None]:

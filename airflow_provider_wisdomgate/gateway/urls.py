@@ -60,6 +60,8 @@ def normal_proxy(url: str) -> str:
 def next_hop(url: str, location: str) -> tuple[str, bool]:
     """Say where a redirect leads and whether that is the same origin, where alone the key may go.
 
+    The same host on https instead of http counts as the same.
+
     :raises UnexpectedReplyError: it leaves http(s), or leaves https.
     """
     try:
@@ -72,4 +74,6 @@ def next_hop(url: str, location: str) -> tuple[str, bool]:
         raise errors.UnexpectedReplyError("The gateway redirects to an address that is no URL.") from None
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
         raise errors.UnexpectedReplyError(f"The gateway redirects from {old.scheme} to {new.scheme or 'no'} URL.")
-    return target, origins[0] == origins[1]
+    (_, old_host, old_port), (_, new_host, new_port) = origins
+    is_secured = (old.scheme, new.scheme, old_port, new_port) == ("http", "https", 80, 443) and old_host == new_host
+    return target, origins[0] == origins[1] or is_secured

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,16 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
-from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, OnLostCreate, Wanted, fingerprint
+from airflow_provider_wisdomgate.clips.ledger import (
+    Claim,
+    Done,
+    Follow,
+    IfExists,
+    OnLostCreate,
+    Wanted,
+    fingerprint,
+    found_again,
+)
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import memory_of
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
@@ -29,6 +39,9 @@ from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigge
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+DELETED = "Deleted, since its task was killed"
+KNOWN_EVERYWHERE_AFTER = 60.0
 
 
 class WisdomGateGenerateVideoOperator(CreateArguments):
@@ -45,7 +58,8 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
     :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
     :param deferrable: wait in the triggerer, without a worker slot.
     :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
-        ``fail``, or ``create`` another one.
+        ``fail``; ``find`` it in the gateway's list of videos, and fail where that does not tell which one it is; or
+        ``create`` another one.
     :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
         re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
     :param record_prompt: write the prompt into the manifest; its hash is there either way.
@@ -97,11 +111,15 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
             self.on_lost_create,
             self._check,
             memory_of(context),
+            self._find_lost,
         )
         tell_destination(context, claim.destination.uri)
         step, manifest = claim.begin(longest_attempt(call))
         if isinstance(step, Done):
             return self._finish(context, step.found)
+        if self.delete_on_kill and isinstance(step, Follow) and self._was_deleted(manifest):
+            PaidVideo(claim.destination, manifest).record_failure(errors.VideoFailedError(DELETED))
+            step, manifest = claim.begin(longest_attempt(call))
         wait = Wait(self._deadline(context), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
             manifest = self._create(claim, manifest, call)
@@ -143,19 +161,29 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
     def _check_arguments(self) -> None:
         """Check everything that can be checked before money is spent."""
         check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
-        check_choice("on_lost_create", self.on_lost_create, ("fail", "create"))
+        check_choice("on_lost_create", self.on_lost_create, ("fail", "find", "create"))
         for name in ("timeout", "poll_interval"):
             if not isinstance(value := getattr(self, name), int | float) or not value > 0:
                 raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
 
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
+        call = replace(call, idempotency_key=mine.claim_id)
         try:
             return claim.create(mine, lambda keep_claim: self.hook.client.send(call, before_attempt=keep_claim))
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise
-            advice = "A retry creates it anew, as on_lost_create='create' says."
+            does = {"find": "looks for it in the gateway's list", "create": "creates it anew"}[self.on_lost_create]
+            advice = f"A retry {does}, as on_lost_create={self.on_lost_create!r} says."
             raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
+
+    def _find_lost(self, lost: Manifest) -> Video | None:
+        try:
+            listed = self.hook.list_videos()
+        except errors.WisdomGateError as error:
+            self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
+            return None
+        return found_again(lost, Wanted({"model": self.model}), listed, self.prompt)
 
     def _destination(self, context: Context) -> str:
         return resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
@@ -171,13 +199,27 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
                 self._delete(paid)
             raise
         except errors.VideoNotFoundError as error:
-            # A deferred task's trigger deletes, and cannot write the manifest. A proxy's 404 has no words of ours.
-            if self.delete_on_kill and (error.code or error.type):
-                deleted = errors.VideoFailedError("Deleted, since its task was killed", **error.facts)
+            if self.delete_on_kill:  # a deferred task's trigger deletes, and cannot write the manifest
+                deleted = errors.VideoFailedError(DELETED, **error.facts)
                 paid.record_failure(deleted)
                 raise deleted from error
             advice = f"To create it anew, and pay again, delete {paid.destination.uri}.json."
             raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
+
+    def _was_deleted(self, manifest: Manifest) -> bool:
+        """Whether the gateway itself says that it has no such video: a deferred task's trigger deletes without a word.
+
+        Of a video that was asked for a moment ago it may say so before it is known everywhere.
+        """
+        if time.time() - (manifest.created_at or 0.0) < KNOWN_EVERYWHERE_AFTER:
+            return False
+        try:
+            self.hook.get_video(str(manifest.video_id))
+        except errors.VideoNotFoundError:
+            return True
+        except errors.WisdomGateError as error:
+            self.log.warning("Whether video %s is there could not be found out: %s", manifest.video_id, error)
+        return False
 
     def _delete(self, paid: PaidVideo) -> None:
         try:
@@ -185,7 +227,7 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
         except errors.WisdomGateError as error:
             self.log.warning("Video %s could not be deleted and goes on: %s", paid.mine.video_id, error)
         else:
-            paid.record_failure(errors.VideoFailedError("Deleted, since its task was killed"))
+            paid.record_failure(errors.VideoFailedError(DELETED))
 
     def _wanted(self, call: Call[Video], context: Context) -> Wanted:
         options = self._options()

@@ -21,6 +21,9 @@ MAX_FAILED_POLLS = 10
 FAILED_POLL_DELAY = 1 / 6
 # A video asked for right after its create may not be known everywhere yet [contract: 404, "after a short grace"].
 MAX_NOT_FOUND = 3
+MAX_UNAUTHORIZED = 2
+# A Retry-After is a wish: one answer must not silence a wait for hours.
+LONGEST_RETRY_AFTER = 300.0
 DAY = 86400.0
 
 
@@ -31,7 +34,7 @@ class Wait:
     :param deadline: epoch seconds.
     :param poll_interval: the longest delay between two polls, in seconds.
     :param since: when it began, in epoch seconds; None where nobody knows.
-    :param failed_polls: failed polls in a row, ``not_found`` those of them that were a 404.
+    :param failed_polls: failed polls in a row, ``not_found`` those of them that were a 404, ``unauthorized`` a 401.
     """
 
     deadline: float
@@ -39,6 +42,7 @@ class Wait:
     since: float | None = None
     failed_polls: int = 0
     not_found: int = 0
+    unauthorized: int = 0
     last: Video | None = None
 
 
@@ -68,7 +72,7 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     """
     if isinstance(seen, errors.WisdomGateError):
         return _after_failed_poll(wait, seen, now, jitter)
-    wait = replace(wait, failed_polls=0, not_found=0, last=seen)
+    wait = replace(wait, failed_polls=0, not_found=0, unauthorized=0, last=seen)
     if seen.is_done:
         return Ended("ready", seen)  # whatever expires_at says: only its content can prove that it is gone
     if seen.is_failed:
@@ -91,17 +95,25 @@ def first_poll(wait: Wait, now: float, jitter: float) -> PollAgain:
 
 def _after_failed_poll(wait: Wait, error: errors.WisdomGateError, now: float, jitter: float) -> PollAgain | Ended:
     if isinstance(error, errors.RateLimitedError):
+        longest = max(LONGEST_RETRY_AFTER, wait.poll_interval)
         # Being told to slow down says nothing against the video: this is no failed poll, only the deadline bounds it.
-        return _poll_again(
-            wait, max(error.retry_after or wait.poll_interval, poll_delay(0.0, wait.poll_interval, None, jitter)), now
-        )
-    unknown = isinstance(error, errors.VideoNotFoundError)
-    wait = replace(wait, failed_polls=wait.failed_polls + 1, not_found=wait.not_found + unknown)
-    is_final = not error.is_transient and not unknown
+        asked = min(error.retry_after or wait.poll_interval, longest)
+        return _poll_again(wait, max(asked, poll_delay(0.0, wait.poll_interval, None, jitter)), now)
+    unknown, is_401 = isinstance(error, errors.VideoNotFoundError), isinstance(error, errors.AuthenticationError)
+    wait = replace(
+        wait,
+        failed_polls=wait.failed_polls + 1,
+        not_found=wait.not_found + unknown,
+        unauthorized=wait.unauthorized + is_401,
+    )
+    # After one 401 the connection is read again: somebody may have changed the key.
+    has_second_chance = unknown or (is_401 and wait.unauthorized < MAX_UNAUTHORIZED)
+    is_final = not error.is_transient and not has_second_chance
     if is_final or wait.not_found >= MAX_NOT_FOUND or wait.failed_polls >= MAX_FAILED_POLLS:
         return Ended("refused", wait.last, error)
     delay = wait.poll_interval * FAILED_POLL_DELAY * 2**wait.failed_polls * (0.9 + 0.2 * jitter)
-    return _poll_again(wait, max(error.retry_after or 0.0, min(delay, 4 * wait.poll_interval)), now)
+    asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+    return _poll_again(wait, max(asked, min(delay, 4 * wait.poll_interval)), now)
 
 
 def _poll_again(wait: Wait, delay: float, now: float) -> PollAgain | Ended:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 MARGIN = 1.03
 FIRST_BACKOFF = 2.0
 LONGEST_BACKOFF = 120.0
+# One answer stops all waits of a connection: for so long at most, whatever it asks for.
+LONGEST_STOP = 300.0
 
 
 @dataclass
@@ -56,5 +58,5 @@ class RateLimit:
             self.backoff = min(max(2 * self.backoff, FIRST_BACKOFF), LONGEST_BACKOFF)
             self.slowed = min(max(2 * self.slowed, 0.1), 10.0)
             self.limited_at = now
-        stop = retry_after if retry_after is not None else self.backoff * (0.5 + 0.5 * jitter)
+        stop = self.backoff * (0.5 + 0.5 * jitter) if retry_after is None else min(retry_after, LONGEST_STOP)
         self.free_at = max(self.free_at, now + stop)

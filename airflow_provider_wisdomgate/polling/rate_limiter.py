@@ -6,14 +6,10 @@ import asyncio
 import time
 from collections import OrderedDict
 
-from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.polling.rate_limit import RateLimit
 
 # Polls whose time runs out within so many seconds come first when the rate limit is tight.
 URGENT = 60.0
-
-# So many seconds after that a poll gives up its place in the queue, and the wait can end.
-GRACE = 60.0
 
 _Queue = OrderedDict[asyncio.Future[None], float]
 
@@ -36,7 +32,8 @@ class RateLimiter:
         """Return when this poll may be sent.
 
         :param due: epoch seconds when the poll comes too late.
-        :raises RateLimitedError: it may not be sent until then and a while longer.
+
+        At that moment it may, whatever the limit says: a wait that is over polls once more before it gives up.
         """
         if not self._waiting and not self._urgent and self.rate_limit.is_free(now := time.monotonic()):
             self.rate_limit.take(now)
@@ -45,10 +42,10 @@ class RateLimiter:
         (self._urgent if due - time.time() < URGENT else self._waiting)[place] = due
         self._set_timer()
         try:
-            async with asyncio.timeout(max(due - time.time(), 0.0) + GRACE):
+            async with asyncio.timeout(max(due - time.time(), 0.0)):
                 await place
         except TimeoutError:
-            raise errors.RateLimitedError("No poll could be sent in time: other waits share the rate limit") from None
+            self.rate_limit.take(time.monotonic())
         finally:  # a cancelled wait leaves its place to the next
             self._waiting.pop(place, None)
             self._urgent.pop(place, None)

@@ -39,6 +39,7 @@ class SharedClient:
     born: float = field(default_factory=time.monotonic)
     waits: Counter[str] = field(default_factory=Counter)
     shared_polls: dict[str, tuple[float, asyncio.Task[Video]]] = field(default_factory=dict)
+    retired: list[AsyncClient] = field(default_factory=list)
 
     async def poll(self, video_id: str, due: float, fresh_for: float) -> Video:
         """Poll a video once, within the rate limit.
@@ -66,8 +67,19 @@ class SharedClient:
         except errors.RateLimitedError as error:
             rate_limit.rate_limited(sent, time.monotonic(), error.retry_after, random.random())
             raise
+        except errors.AuthenticationError:
+            self._read_connection_again(client)
+            raise
         rate_limit.succeeded(sent)
         return video
+
+    def _read_connection_again(self, client: AsyncClient) -> None:
+        """Let the next poll open a client anew: somebody may have changed the key. Others may still use this one."""
+        opening = self.opening
+        is_open = opening is not None and opening.done() and not opening.cancelled() and not opening.exception()
+        if opening is not None and is_open and opening.result() is client:
+            self.retired.append(client)
+            self.opening = None
 
     async def client(self) -> AsyncClient:
         """Return the open client; one that failed to open is tried again by the next poll."""
@@ -94,6 +106,8 @@ class SharedClient:
         await asyncio.wait(under_way) if under_way else None
         if self.opening and not self.opening.cancelled() and not self.opening.exception():
             await self.opening.result().__aexit__()
+        for client in self.retired:
+            await client.__aexit__()
 
 
 def _forget_error(task: asyncio.Task[Any]) -> None:

@@ -30,12 +30,13 @@ from airflow_provider_wisdomgate.sandbox.create_request import (
 )
 from airflow_provider_wisdomgate.sandbox.directives import explain
 from airflow_provider_wisdomgate.sandbox.outages import Outages
-from airflow_provider_wisdomgate.sandbox.replies import FIXED, NOT_READY, error
+from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED, NOT_READY, encoded, error
 from airflow_provider_wisdomgate.sandbox.videos import Store, Video
 
 SLOW_SECONDS = 3.0
 CREDIT, PRICE_PER_SECOND = 1000.0, 0.1
 MODELS = ("sora-2", "sora-2-pro", "doubao-seedance-2")
+ABSURD_TIMES = {"created_at": 0, "completed_at": "yesterday", "expires_at": 3600}
 WHAT_THIS_IS = "wisdomgate-sandbox: a local test double. It is no gateway and makes no AI video.\n\n"
 # Two at a time: a burst of first downloads must not hold forty half-encoded clips in memory.
 _RENDERERS = ThreadPoolExecutor(2, thread_name_prefix="wisdomgate-sandbox-render")
@@ -138,13 +139,20 @@ async def _make(
     if fault == "lost-504":
         return error(504)
     hidden = {"no-id": {"id"}, "task-id": {"id"}}.get(fault or "", set())
-    return JSONResponse({name: value for name, value in video.as_object().items() if name not in hidden})
+    return _tell({name: value for name, value in video.as_object().items() if name not in hidden}, fault)
+
+
+def _tell(video: dict[str, Any], fault: str | None) -> Response:
+    if fault == "absurd-times":
+        video = {**video, **ABSURD_TIMES}
+    response = JSONResponse(video)
+    return encoded(fault, bytes(response.body), "application/json") if fault in ENCODINGS else response
 
 
 async def poll(request: Request) -> ASGIApp:
     video = _video(request)
     fault = _gateway(request).store.next_fault("poll", video.id, video.create_request)
-    return await _misbehave(fault, request) or JSONResponse(video.as_object())
+    return await _misbehave(fault, request) or _tell(video.as_object(), fault)
 
 
 async def content(request: Request) -> ASGIApp:
@@ -160,14 +168,17 @@ async def content(request: Request) -> ASGIApp:
     fault = gateway.store.next_fault("content", video.id, video.create_request) if request.method == "GET" else None
     if reply := await _misbehave(fault, request):
         return reply
-    if fault == "redirect":
-        name = quote(video.id, safe="")
-        return RedirectResponse(f"{gateway.storage_url}/signed/{name}?signature={gateway.signature(video.id)}", 302)
+    if fault in ("redirect", "redirect-403"):
+        signature = gateway.signature(video.id) if fault == "redirect" else "of something that is not there yet"
+        name = f"{quote(video.id, safe='')}?signature={quote(signature)}"
+        return RedirectResponse(f"{gateway.storage_url}/signed/{name}", 302)
     return await _deliver(video, gateway, fault)
 
 
 async def _deliver(video: Video, gateway: GatewayState, fault: str | None) -> ASGIApp:
     clip = await asyncio.get_running_loop().run_in_executor(_RENDERERS, clip_of, video, fault)
+    if fault in ENCODINGS:
+        return encoded(fault, b"".join(clip.chunks(0, clip.size)), clip.content_type)
     return Delivery(
         clip, DELIVERY_FAULTS.get(fault or "", DeliveryFault()), partial(gateway.store.count, "downloaded_whole")
     )

@@ -35,6 +35,9 @@ class DeliveryFault:
     framed: bool = True  # False: no length and no chunks, only the close tells the end
     ranges: bool = True
     content_type: str | None = None
+    heeds_if_range: bool = True
+    etag: str | None = None
+    total: str = "{}"  # of a Content-Range; {} is the size
 
 
 DELIVERY_FAULTS = {
@@ -45,6 +48,9 @@ DELIVERY_FAULTS = {
     "stall": DeliveryFault(0.5, ending="stall"),
     "truncated": DeliveryFault(0.5, announces="sent", ranges=False),
     "no-range": DeliveryFault(ranges=False),
+    "other-etag": DeliveryFault(heeds_if_range=False, etag='"another"'),
+    "star-total": DeliveryFault(announces="nothing", total="*"),
+    "wrong-total": DeliveryFault(total="1{}"),
     "octet-stream": DeliveryFault(content_type="application/octet-stream"),
 }
 _JSON = json.dumps(error_body("server_error", "internal_error", "The upstream had an error.")).encode()
@@ -80,10 +86,11 @@ def clip_of(video: Video, fault: str | None = None) -> Clip:
     )
 
 
-def asked_span(headers: Headers, clip: Clip) -> tuple[int, int] | None:
+def asked_span(headers: Headers, clip: Clip, *, heeds_if_range: bool = True) -> tuple[int, int] | None:
     """Read Range and If-Range: (start, stop), or None for the whole. `start >= stop` cannot be satisfied."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get("range", "").replace(" ", ""))
-    if match is None or match[1] + match[2] == "" or headers.get("if-range", clip.etag) != clip.etag:
+    is_other = heeds_if_range and headers.get("if-range", clip.etag) != clip.etag
+    if match is None or match[1] + match[2] == "" or is_other:
         return None
     if match[1] == "":
         return max(0, clip.size - int(match[2])), clip.size
@@ -99,7 +106,9 @@ class Delivery:
         self.clip, self.delivery_fault, self.on_whole = clip, delivery_fault, on_whole
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        span = asked_span(Headers(scope=scope), self.clip) if self.delivery_fault.ranges else None
+        how = self.delivery_fault
+        asked = asked_span(Headers(scope=scope), self.clip, heeds_if_range=how.heeds_if_range)
+        span = asked if how.ranges else None
         start, stop = span or (0, self.clip.size)
         if span and start >= stop:
             await _send_head(send, 416, {"Content-Range": f"bytes */{self.clip.size}", "Content-Length": "0"})
@@ -123,9 +132,9 @@ class Delivery:
     def _headers(self, start: int, stop: int, end: int, *, partial: bool) -> dict[str, str]:
         headers = {"Content-Type": self.delivery_fault.content_type or self.clip.content_type}
         if self.delivery_fault.ranges:
-            headers |= {"Accept-Ranges": "bytes", "ETag": self.clip.etag}
+            headers |= {"Accept-Ranges": "bytes", "ETag": self.delivery_fault.etag or self.clip.etag}
         if partial:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{self.clip.size}"
+            headers["Content-Range"] = f"bytes {start}-{stop - 1}/" + self.delivery_fault.total.format(self.clip.size)
         lengths = {"all": stop - start, "sent": end - start}
         if self.delivery_fault.announces in lengths:
             headers["Content-Length"] = str(lengths[self.delivery_fault.announces])

@@ -13,7 +13,7 @@ from typing import Any
 ROUTES = ("create", "poll", "content")
 # Earlier names of directives, which stay accepted.
 ALIASES = {"look": "poll"}
-CREATE, CONTENT = (("create",), ("content",))
+CREATE, CONTENT, OBJECTS = (("create",), ("content",), ("create", "poll"))
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,21 @@ class Fault:
 
 
 FAULTS = (
-    *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (400, 401, 403, 404, 409, 413, 422)),
+    *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (400, 401, 403, 404, 409, 413, 422, 425)),
     Fault("401-quoting", ROUTES, "HTTP 401 whose message quotes the Authorization header"),
     Fault("429", ROUTES, "HTTP 429 without Retry-After"),
     Fault("429-after", ROUTES, "HTTP 429 with Retry-After: 1"),
     Fault("429-empty", ROUTES, "HTTP 429 with an empty body"),
+    Fault("429-day", ROUTES, "HTTP 429 with Retry-After: 86400"),
+    Fault("429-epoch", ROUTES, "HTTP 429 whose Retry-After is an epoch number"),
+    Fault("429-far-date", ROUTES, "HTTP 429 whose Retry-After is a date in 2099"),
+    Fault("401-ingress", ROUTES, "HTTP 401 with the HTML page of an ingress"),
+    Fault("403-ingress", ROUTES, "HTTP 403 with the HTML page of a firewall"),
+    Fault("404-ingress", ROUTES, "HTTP 404 'default backend - 404' as plain text"),
+    Fault("404-xml", ROUTES, "HTTP 404 with the XML of an object store"),
+    Fault("gzip", ROUTES, "the normal answer as gzip, which nobody asked for"),
+    Fault("deflate", ROUTES, "the normal answer as deflate without its header"),
+    Fault("gzip-cut", ROUTES, "the first half of the normal answer's gzip, ended cleanly"),
     *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (500, 502, 503, 504, 524)),
     Fault("502-html", ROUTES, "HTTP 502 with the HTML page of a CDN"),
     Fault("200-html", ROUTES, "HTTP 200 with an HTML page"),
@@ -42,12 +52,16 @@ FAULTS = (
     Fault("slow", ROUTES, "the normal answer, 3 s late"),
     Fault("hang", ROUTES, "no answer until the client leaves"),
     Fault("moderation", CREATE, "HTTP 400, code moderation_blocked; nothing made"),
+    Fault("no-credit-402", CREATE, "HTTP 402, code insufficient_credits; nothing made"),
+    Fault("no-credit-500", CREATE, "HTTP 500, code insufficient_user_quota; nothing made"),
+    Fault("no-credit-200", CREATE, "HTTP 200, code insufficient_user_quota; nothing made"),
     Fault("no-channel", CREATE, "HTTP 503, code get_channel_failed; nothing made"),
     Fault("model-gone", CREATE, "HTTP 503, code model_not_found; nothing made"),
     Fault("lost", CREATE, "made and PAID, then the connection is closed without a reply"),
     Fault("lost-504", CREATE, "made and PAID, then HTTP 504"),
     Fault("no-id", CREATE, "made and PAID, the reply has no id of any kind"),
     Fault("task-id", CREATE, "made; the reply has only task_id, later polls have id and task_id"),
+    Fault("absurd-times", OBJECTS, "its times are zero, durations, milliseconds, texts, far away"),
     Fault("cut", CONTENT, "Content-Length of the whole, connection closed after half"),
     Fault("cut-chunked", CONTENT, "half the body, chunked, ended cleanly"),
     Fault("cut-close", CONTENT, "half the body, delimited only by the closed connection"),
@@ -56,6 +70,9 @@ FAULTS = (
     Fault("truncated", CONTENT, "sound HTTP, but half the file"),
     Fault("empty", CONTENT, "HTTP 200 video/mp4 of zero bytes"),
     Fault("no-range", CONTENT, "Range is ignored: HTTP 200 and the whole body"),
+    Fault("other-etag", CONTENT, "If-Range is ignored: HTTP 206 with another ETag"),
+    Fault("star-total", CONTENT, "HTTP 206 whose Content-Range ends in /*, without Content-Length"),
+    Fault("wrong-total", CONTENT, "HTTP 206 whose total is another one than before"),
     Fault("not-ready-400", CONTENT, "HTTP 400 'Task is not completed yet' (new-api)"),
     Fault("502-404", CONTENT, "HTTP 502 'Upstream service returned status 404' (new-api)"),
     Fault("octet-stream", CONTENT, "the right bytes as application/octet-stream"),
@@ -66,6 +83,13 @@ FAULTS = (
     Fault("webm", CONTENT, "a real WebM, video/webm"),
     Fault("mov", CONTENT, "a real QuickTime file, video/quicktime"),
     Fault("redirect", CONTENT, "302 to signed storage on another port, which answers 400 to an Authorization header"),
+    Fault("redirect-403", CONTENT, "302 to storage that answers 403 AccessDenied, as S3 does of what is not there yet"),
+)
+TITLES = (
+    ("create, poll and content", ROUTES),
+    ("create and poll", OBJECTS),
+    ("create", CREATE),
+    ("content", CONTENT),
 )
 _FAULTS_OF = {route: {fault.name for fault in FAULTS if route in fault.routes} for route in ROUTES}
 
@@ -204,7 +228,7 @@ def explain() -> str:
     lines += [f"  {_usage(directive):<16} {directive.help}" for directive in DIRECTIVES]
     lines += ["", "REPLY is a name below; name xN without the space (500x2) = only the first N times, then the next of"]
     lines += ["several joined with + (500x2+429x1), then normal. create= counts per prompt, the others per video."]
-    for title, wanted in (("create, poll and content", ROUTES), ("create", CREATE), ("content", CONTENT)):
+    for title, wanted in TITLES:
         lines += ["", f"Replies of {title}:"]
         lines += [f"  {fault.name:<16} {fault.help}" for fault in FAULTS if fault.routes == wanted]
     return "\n".join(lines)

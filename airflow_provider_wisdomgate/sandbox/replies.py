@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ ERRORS: dict[int, tuple[str, str, str]] = {
     409: ("conflict_error", "conflict", "The video is not in a state that allows this."),
     413: ("invalid_request_error", "request_too_large", "The request is too large."),
     422: ("invalid_request_error", "unprocessable", "The request cannot be processed."),
+    425: ("conflict_error", "too_early", "It is too early for this."),
     429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests."),
     500: ("server_error", "internal_error", "The server had an error."),
     502: ("server_error", "bad_gateway", "Bad gateway."),
@@ -62,12 +64,34 @@ def _plain(status: int, code: str | None = None, message: str | None = None) -> 
     return Reply(status, error_body(kind, code or usual_code, message or usual_message))
 
 
+# fault -> Content-Encoding, zlib's wbits, share of it that is sent
+ENCODINGS = {"gzip": ("gzip", 31, 1.0), "deflate": ("deflate", -15, 1.0), "gzip-cut": ("gzip", 31, 0.5)}
+
+
+def encoded(fault: str, body: bytes, media_type: str) -> Response:
+    """Answer with a body that is encoded, though nobody asked for that."""
+    name, wbits, share = ENCODINGS[fault]
+    compressor = zlib.compressobj(wbits=wbits)
+    data = compressor.compress(body) + compressor.flush()
+    return Response(data[: int(len(data) * share)], 200, {"Content-Encoding": name, "ETag": '"encoded"'}, media_type)
+
+
 _UPSTREAM = json.dumps(error_body("server_error", "internal_error", "The upstream had an error."))
 # fault -> the reply it always gives
 FIXED: dict[str, Reply] = {
-    **{str(s): _plain(s) for s in (400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 524)},
+    **{str(s): _plain(s) for s in (400, 401, 403, 404, 409, 413, 422, 425, 429, 500, 502, 503, 504, 524)},
     "429-after": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "1"}),
     "429-empty": Reply(429, ""),
+    "429-day": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "86400"}),
+    "429-epoch": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "1790000000"}),
+    "429-far-date": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "Thu, 01 Jan 2099 00:00:00 GMT"}),
+    "401-ingress": Reply(401, HTML.format(title="401 Authorization Required"), media_type="text/html"),
+    "403-ingress": Reply(403, HTML.format(title="403 Forbidden"), media_type="text/html"),
+    "404-ingress": Reply(404, "default backend - 404", media_type="text/plain"),
+    "404-xml": Reply(404, "<Error><Code>NoSuchKey</Code></Error>", media_type="application/xml"),
+    "no-credit-402": Reply(402, error_body("new_api_error", "insufficient_credits", "Not enough credits.")),
+    "no-credit-500": Reply(500, error_body("new_api_error", "insufficient_user_quota", "User quota is not enough.")),
+    "no-credit-200": Reply(200, error_body("new_api_error", "insufficient_user_quota", "User quota is not enough.")),
     "502-html": Reply(502, HTML.format(title="502 Bad Gateway"), media_type="text/html"),
     "200-html": Reply(200, HTML.format(title="Just a moment..."), media_type="text/html"),
     "200-empty": Reply(200, ""),

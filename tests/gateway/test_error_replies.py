@@ -48,11 +48,11 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "shape 3: an int code": ({"code": 1234, "message": "m"}, error("VideoNotFoundError", 404, "m", code="1234")),
     "shape 4: empty": (
         b"",
-        error("VideoNotFoundError", 404, "The gateway answered HTTP 404 with an empty body"),
+        error("UnexpectedReplyError", 404, "The gateway answered HTTP 404 with an empty body"),
     ),
     "shape 4: HTML": (
         b"\n<!DOCTYPE html><html>nginx</html>",
-        error("VideoNotFoundError", 404, "The gateway answered HTTP 404 with an HTML page"),
+        error("UnexpectedReplyError", 404, "The gateway answered HTTP 404 with an HTML page"),
     ),
     "shape 4: detail": ({"detail": "Not Found"}, error("VideoNotFoundError", 404, "Not Found")),
     "shape 4: detail as a list": (
@@ -64,11 +64,26 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"error": "gone", "code": 5},
         error("VideoNotFoundError", 404, "gone", code="5"),
     ),
-    "a bare JSON string": ("no such thing", error("VideoNotFoundError", 404, "no such thing")),
+    "a bare JSON string": (
+        "no such thing",
+        error(
+            "UnexpectedReplyError",
+            404,
+            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+        ),
+    ),
+    "a page that happens to be a JSON number": (
+        b"404",
+        error(
+            "UnexpectedReplyError",
+            404,
+            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+        ),
+    ),
     "text": (
         b"upstream said no",
         error(
-            "VideoNotFoundError",
+            "UnexpectedReplyError",
             404,
             "The gateway answered HTTP 404 with application/json that is no answer of a video API",
         ),
@@ -84,7 +99,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "null": (
         b"null",
         error(
-            "VideoNotFoundError",
+            "UnexpectedReplyError",
             404,
             "The gateway answered HTTP 404 with application/json that is no answer of a video API",
         ),

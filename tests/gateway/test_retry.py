@@ -12,7 +12,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy, is_surely_not_created, retry_delay
 
 FAULT = errors.GatewayFaultError("fault", status=502)
-POLICY = RetryPolicy(attempts=3, base=1.0, cap=5.0)
+POLICY = RetryPolicy(attempts=3, base=1.0, cap=5.0, rate_limited_base=2.0, longest_wait=9.0)
 
 CLASSES = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.WisdomGateError)]
 
@@ -51,7 +51,8 @@ def test_a_create_is_asked_again_only_if_it_surely_was_unmade(
 ) -> None:
     error = kind("m", status=USUAL_STATUS.get(kind.__name__))
     delay = retry_delay(error, idempotent=idempotent, attempt=1, policy=POLICY, jitter=1.0)
-    assert delay == (1.0 if kind.__name__ in (PASSING if idempotent else NEVER_ARRIVED) else None)
+    usual = 2.0 if kind is errors.RateLimitedError else 1.0
+    assert delay == (usual if kind.__name__ in (PASSING if idempotent else NEVER_ARRIVED) else None)
 
 
 @settings(deadline=None)
@@ -82,7 +83,9 @@ def test_whatever_may_have_made_a_video_is_not_sent_twice(
         (errors.UnexpectedReplyError("m", status=303), None),
         (errors.ConnectionBrokenError("m"), None),
         (errors.UnreachableError("m"), 1.0),
-        (errors.RateLimitedError("m", status=429), 1.0),
+        (errors.RateLimitedError("m", status=429), 2.0),
+        (errors.VideoNotReadyError("m", status=409), None),
+        (errors.VideoNotReadyError("m", status=425), None),
     ],
     ids=lambda value: f"{type(value).__name__}-{value.status}-{value.code}" if isinstance(value, Exception) else None,
 )
@@ -107,9 +110,16 @@ def test_the_pause_doubles_up_to_a_cap_and_the_tries_are_bounded(
     assert retry_delay(FAULT, idempotent=True, attempt=attempt, policy=retry_policy, jitter=jitter) == delay
 
 
-@pytest.mark.parametrize(("asked", "delay"), [(0.0, 0.5), (4.0, 4.0), (5.0, 5.0), (5.1, None)])
-def test_the_pause_the_gateway_asks_for_is_kept_and_one_that_is_too_long_ends_the_tries(
-    asked: float, delay: float | None
-) -> None:
+@pytest.mark.parametrize(("asked", "delay"), [(0.0, 1.0), (4.0, 4.0), (9.0, 9.0), (9.1, 9.0), (86400.0, 9.0)])
+def test_the_pause_the_gateway_asks_for_is_kept_up_to_the_longest_wait(asked: float, delay: float) -> None:
     error = errors.RateLimitedError("m", status=429, retry_after=asked)
     assert retry_delay(error, idempotent=True, attempt=1, policy=POLICY, jitter=0.0) == delay
+
+
+def test_a_429_that_says_nothing_is_waited_out_beyond_a_minute() -> None:
+    policy, error = RetryPolicy(), errors.RateLimitedError("m", status=429)
+    delays = [
+        retry_delay(error, idempotent=False, attempt=attempt, policy=policy, jitter=0.0) or 0.0
+        for attempt in range(1, policy.attempts)
+    ]
+    assert sum(delays) > 60.0

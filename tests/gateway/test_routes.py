@@ -15,6 +15,7 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.replies import (
+    parse_created,
     parse_list,
     parse_nothing,
     parse_object,
@@ -44,7 +45,7 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
         (routes.list_videos(), Call("GET", "/videos", parse_list)),
         (
             routes.remix_video(ODD_ID, "a dog"),
-            Call("POST", f"{ODD_PATH}/remix", parse_video, json={"prompt": "a dog"}, idempotent=False, timeout=300.0),
+            Call("POST", f"{ODD_PATH}/remix", parse_created, json={"prompt": "a dog"}, idempotent=False, timeout=300.0),
         ),
         (routes.delete_video(ODD_ID), Call("DELETE", ODD_PATH, parse_nothing, video_id=ODD_ID)),
         (routes.get_balance(), Call("GET", "/users/me/balance", parse_object)),
@@ -72,7 +73,7 @@ def test_an_id_is_one_segment_of_the_path_and_comes_back_whole(video_id: str) ->
 def created(
     json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None, idempotent: bool = False
 ) -> Call[Any]:
-    return Call("POST", "/videos", parse_video, json=json, form=form, idempotent=idempotent, timeout=300.0)
+    return Call("POST", "/videos", parse_created, json=json, form=form, idempotent=idempotent, timeout=300.0)
 
 
 DIALECTS: dict[str, tuple[str, dict[str, Any], Part | None, Call[Any]]] = {
@@ -353,7 +354,22 @@ HOPS: dict[str, tuple[str, str, tuple[str, bool]]] = {
     "other host, no scheme": (HERE, "//cdn.example/x", ("https://cdn.example/x", False)),
     "a subdomain": (HERE, "https://cdn.gate.example/x", ("https://cdn.gate.example/x", False)),
     "other port": (HERE, "https://gate.example:8443/x", ("https://gate.example:8443/x", False)),
-    "http to https": ("http://gate.example/x", "https://gate.example/x", ("https://gate.example/x", False)),
+    "http to https": ("http://gate.example/x", "https://gate.example/x", ("https://gate.example/x", True)),
+    "http to https of another host": (
+        "http://gate.example/x",
+        "https://cdn.example/x",
+        ("https://cdn.example/x", False),
+    ),
+    "http to https on other ports": (
+        "http://gate.example:80/x",
+        "https://gate.example:8443/x",
+        ("https://gate.example:8443/x", False),
+    ),
+    "http on another port to https": (
+        "http://gate.example:81/x",
+        "https://gate.example/x",
+        ("https://gate.example/x", False),
+    ),
     "http to http": ("http://gate.example:80/x", "http://gate.example/y", ("http://gate.example/y", True)),
     "http to other port": ("http://127.0.0.1:1/x", "http://127.0.0.1:2/y", ("http://127.0.0.1:2/y", False)),
     "the host as a user": (HERE, "https://gate.example@evil.example/x", ("https://gate.example@evil.example/x", False)),

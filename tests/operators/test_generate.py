@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from scripted import Request, http, in_turn, scripted
 from support import LocalPlace, S3Place, asked, fire, put_manifest, resume, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -126,11 +127,11 @@ def test_a_run_again_makes_no_request_at_all(generate: Generate, place: Place, s
     assert len(sandbox.requests()) == asked_before
 
 
-@pytest.mark.parametrize("fault", ["401", "text-as-mp4x4", "502-htmlx4", "cutx1+403"])
+@pytest.mark.parametrize("fault", ["401x2", "text-as-mp4x4", "502-htmlx4", "cutx1+403"])
 def test_a_failed_download_is_retried_without_a_create(
     fault: str, generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
-    fault = f"{fault}x1" if fault[-2:] in ("01", "03") else fault
+    fault = f"{fault}x1" if fault.endswith("403") else fault
     with pytest.raises(errors.WisdomGateError):
         generate(f"render=0 content={fault}").execute(context())
     assert (manifest_of(local)["phase"], local.names()) == ("created", ["cat.mp4.json"])
@@ -400,3 +401,25 @@ def test_the_claim_is_there_before_the_create_is_sent(
     left = Manifest.load(local.read("cat.mp4.json"), "cat.mp4.json")
     assert (left.phase, left.video_id, left.made_by["task_id"]) == ("creating", None, "clip")
     assert left.claimed_at <= sandbox.requests()[0]["time"]
+
+
+# The idempotency key
+
+
+def test_a_claims_id_is_the_idempotency_key_of_all_its_attempts(
+    connect: Callable[..., Any], quick: None, local: LocalPlace, context: Any
+) -> None:
+    video = json.dumps({"id": "video_1", "status": "completed"}).encode()
+    tries = in_turn(http(429), http(503, b'{"error": {"code": "get_channel_failed"}}'), http(200, video))
+
+    def answer(request: Request) -> bytes:
+        if request.method == "POST":
+            return tries(request)
+        return http(200, whole() if request.path.endswith("/content") else video)
+
+    with scripted(answer) as gateway:
+        connect(host=gateway.url)
+        arguments: dict[str, Any] = {"destination": local.uri("cat.mp4"), "poll_interval": 0.01}
+        WisdomGateGenerateVideoOperator(task_id="clip", model="any", prompt="a cat", **arguments).execute(context())
+        keys = [request.headers.get("idempotency-key") for request in gateway.requests if request.method == "POST"]
+    assert keys == [manifest_of(local)["claim_id"]] * 3

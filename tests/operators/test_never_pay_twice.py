@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from s3_server import proxy_before
-from support import LocalPlace, S3Place, asked, put_manifest, resume, whole
+from support import LocalPlace, S3Place, StateStore, asked, put_manifest, resume, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import claim as claiming
@@ -124,15 +124,6 @@ def test_a_replacement_that_fails_leaves_the_old_clip_to_its_next_run(
 
 
 # ----------------------------------------------------------------------------------- what was paid is written down
-
-
-class StateStore(dict[str, Any]):
-    """Airflow 3.3's task_state_store, as far as a task sees it."""
-
-    set = dict.__setitem__
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from waits import (
     MIDDLE,
     MISSING,
     NOW,
+    PAGE,
     QUEUED,
     RUNNING,
     SLOW_DOWN,
@@ -35,6 +36,7 @@ from waits import (
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.polling.decisions import (
+    LONGEST_RETRY_AFTER,
     MAX_FAILED_POLLS,
     MAX_NOT_FOUND,
     Ended,
@@ -109,8 +111,20 @@ POLLS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
     ),
     "a good poll after failed polls": (replace(WAIT, failed_polls=9), RUNNING, again(10.0, last=RUNNING)),
     "429 is no failed poll": (replace(WAIT, failed_polls=9), SLOW_DOWN, again(10.0, failed_polls=9)),
-    "401": (WAIT, BAD_KEY, end("refused", None, BAD_KEY)),
-    "401 after a good poll": (replace(WAIT, failed_polls=0, last=RUNNING), BAD_KEY, end("refused", RUNNING, BAD_KEY)),
+    "401 at first, the connection is read again": (WAIT, BAD_KEY, again(3.333333, failed_polls=1, unauthorized=1)),
+    "401 again": (replace(WAIT, failed_polls=1, unauthorized=1), BAD_KEY, end("refused", None, BAD_KEY)),
+    "401 again, and it was seen before": (
+        replace(WAIT, failed_polls=1, unauthorized=1, last=RUNNING),
+        BAD_KEY,
+        end("refused", RUNNING, BAD_KEY),
+    ),
+    "401, then the new key": (replace(WAIT, failed_polls=1, unauthorized=1), QUEUED, again(10.0, last=QUEUED)),
+    "a page of an ingress": (WAIT, PAGE, again(3.333333, failed_polls=1)),
+    "a page of an ingress after a 404": (
+        replace(WAIT, failed_polls=2, not_found=2),
+        PAGE,
+        again(13.333333, failed_polls=3, not_found=2),
+    ),
     "404 at first": (WAIT, MISSING, again(3.333333, failed_polls=1, not_found=1)),
     "404 again": (replace(WAIT, failed_polls=1, not_found=1), MISSING, again(6.666667, failed_polls=2, not_found=2)),
     "404 after faults": (replace(WAIT, failed_polls=2), MISSING, again(13.333333, failed_polls=3, not_found=1)),
@@ -139,8 +153,21 @@ def test_nobody_polls_again_before_the_time_the_gateway_asked_for(
 
 
 def test_a_request_to_wait_longer_than_there_is_time_leads_to_a_last_poll_at_the_deadline() -> None:
-    step = after_poll(WAIT, errors.RateLimitedError("m", retry_after=86_400.0), NOW, 1.0)
-    assert plain(step) == again(600.0)
+    step = after_poll(HURRY, errors.RateLimitedError("m", retry_after=86_400.0), NOW, 1.0)
+    assert plain(step) == again(3.0, HURRY)
+
+
+@pytest.mark.parametrize("kind", [errors.RateLimitedError, errors.GatewayFaultError])
+def test_no_answer_silences_a_wait_for_longer_than_five_minutes(kind: type[errors.WisdomGateError]) -> None:
+    step = after_poll(WAIT, kind("m", retry_after=86_400.0), NOW, MIDDLE)
+    assert isinstance(step, PollAgain)
+    assert step.delay == LONGEST_RETRY_AFTER
+
+
+def test_whoever_polls_more_seldom_than_that_is_asked_to_wait_for_no_longer_than_its_own_interval() -> None:
+    wait = replace(WAIT, deadline=NOW + 86_400.0, poll_interval=900.0)
+    step = after_poll(wait, errors.RateLimitedError("m", retry_after=7_200.0), NOW, MIDDLE)
+    assert plain(step) == again(900.0, wait)
 
 
 @pytest.mark.parametrize(("jitter", "delay"), [(0.0, 9.0), (0.5, 10.0), (1.0, 11.0)])
@@ -222,7 +249,9 @@ WAITS: dict[str, tuple[list[Video | errors.WisdomGateError], Any]] = {
     "unknown at first": ([MISSING, MISSING, QUEUED, DONE], (20.0, 4, "ready")),
     "429 for ever": ([SLOW_DOWN], (600.0, 61, "timed_out")),
     "a good poll between the faults": ([*NEARLY, RUNNING, *NEARLY, RUNNING], (600.0, 29, "timed_out")),
-    "a bad key in the middle": ([RUNNING, BAD_KEY], (10.0, 2, "refused")),
+    "a bad key in the middle": ([RUNNING, BAD_KEY], (13.333, 3, "refused")),
+    "a new key in the middle": ([RUNNING, BAD_KEY, RUNNING, DONE], (23.333, 4, "ready")),
+    "pages of an ingress in the middle": ([RUNNING, *[PAGE] * (MAX_FAILED_POLLS - 1), DONE], (260.0, 11, "ready")),
 }
 
 
@@ -243,7 +272,7 @@ def test_a_video_finished_during_the_last_sleep_is_still_ready() -> None:
     assert play([*[RUNNING] * 60, DONE], jitter=MIDDLE) == (600.0, 61, "ready")
 
 
-SEEN = st.sampled_from([QUEUED, RUNNING, STRANGE, DONE, STALE, FAILED, GONE, FAULT, MISSING, SLOW_DOWN, BAD_KEY])
+SEEN = st.sampled_from([QUEUED, RUNNING, STRANGE, DONE, STALE, FAILED, GONE, FAULT, MISSING, SLOW_DOWN, BAD_KEY, PAGE])
 
 
 @settings(deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ ENDS: dict[str, tuple[Video | errors.WisdomGateError, Wait]] = {
     "expired": (GONE, WAIT),
     "timed out": (RUNNING, LATE),
     "timed out, never seen": (FAULT, LATE),
-    "refused": (BAD_KEY, WAIT),
+    "refused": (BAD_KEY, replace(WAIT, unauthorized=1)),
 }
 
 

@@ -10,8 +10,7 @@ import pytest
 from many_waits import Connect, cancel, outcome_of, polls, rendering, run, until
 
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.polling import rate_limiter
-from airflow_provider_wisdomgate.polling.rate_limit import RateLimit
+from airflow_provider_wisdomgate.polling.rate_limit import LONGEST_STOP, RateLimit
 from airflow_provider_wisdomgate.polling.rate_limiter import RateLimiter
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -64,10 +63,7 @@ def test_a_429_without_retry_after_stops_all_siblings_too(
     assert pause_after_a_429(hook, sandbox, retry_after=None) >= 0.35
 
 
-def test_a_wait_whose_deadline_passes_while_all_are_stopped_times_out(
-    hook: WisdomGateHook, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rate_limiter, "GRACE", 0.05)
+def test_a_wait_whose_deadline_passes_while_all_are_stopped_times_out(hook: WisdomGateHook, sandbox: Sandbox) -> None:
     videos = rendering(hook, 3, seconds=60)
     sandbox.burst(429, 10, retry_after=3600)
 
@@ -75,6 +71,26 @@ def test_a_wait_whose_deadline_passes_while_all_are_stopped_times_out(
         return await asyncio.gather(*(outcome_of(video, lasting=0.3) for video in videos))
 
     assert run(main) == ["timed_out"] * 3
+
+
+def test_a_wait_that_began_while_all_are_stopped_polls_at_its_deadline_all_the_same(
+    hook: WisdomGateHook, sandbox: Sandbox
+) -> None:
+    first, second = rendering(hook, 2, seconds=0)
+    sandbox.burst(429, 0.2, retry_after=86_400)
+
+    async def main() -> list[str]:
+        return [await outcome_of(video, lasting=0.5) for video in (first, second)]
+
+    assert run(main) == ["ready", "ready"]
+    assert len(polls(sandbox)) == 3  # the 429 and one for each
+
+
+@pytest.mark.parametrize("retry_after", [86_400.0, 172_800.0])
+def test_one_answer_stops_all_polls_of_a_connection_for_five_minutes_at_most(retry_after: float) -> None:
+    rate_limit = RateLimit()
+    rate_limit.rate_limited(0.0, 1.0, retry_after, 0.5)
+    assert (rate_limit.is_free(LONGEST_STOP), rate_limit.is_free(LONGEST_STOP + 1.0)) == (False, True)
 
 
 def order_of(rate_limit: RateLimit, dues: list[float]) -> list[int]:

@@ -24,6 +24,32 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
 
+def test_a_deferred_wait_goes_on_when_the_key_was_changed_meanwhile(
+    hook: WisdomGateHook, sandbox: Sandbox, connect: Connect
+) -> None:
+    (video,) = rendering(hook, 1, seconds=0)
+    connect(password="the-key-of-yesterday")
+
+    async def main() -> str:
+        wait = asyncio.create_task(outcome_of(video, poll_interval=0.5))
+        await until(lambda: sandbox.counts()["unauthorized"])
+        connect()
+        return await wait
+
+    assert run(main) == "ready"
+    assert sandbox.counts()["unauthorized"] == 1
+
+
+def test_deferred_waits_whose_key_is_wrong_twice_end(hook: WisdomGateHook, connect: Connect) -> None:
+    videos = rendering(hook, 3, seconds=0)
+    connect(password="the-key-of-yesterday")
+
+    async def main() -> list[str]:
+        return await asyncio.gather(*(outcome_of(video) for video in videos))
+
+    assert run(main) == ["refused"] * 3
+
+
 class Relay:
     """Passes bytes on to the sandbox and counts the connections: all there were, and those that are open."""
 

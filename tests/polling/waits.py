@@ -44,13 +44,23 @@ MISSING = errors.VideoNotFoundError("unknown", status=404)
 
 SLOW_DOWN = errors.RateLimitedError("slow down", status=429)
 
+# What an ingress says, in no shape of the gateway's.
+PAGE = errors.UnexpectedReplyError("an HTML page", status=404)
+
 BAD_KEY = errors.AuthenticationError("bad key", status=401)
 
 
 def again(
-    delay: float, wait: Wait = WAIT, *, failed_polls: int = 0, not_found: int = 0, last: Video | None = None
+    delay: float,
+    wait: Wait = WAIT,
+    *,
+    failed_polls: int = 0,
+    not_found: int = 0,
+    unauthorized: int = 0,
+    last: Video | None = None,
 ) -> Any:
-    return ("again", replace(wait, failed_polls=failed_polls, not_found=not_found, last=last), delay)
+    counts = {"failed_polls": failed_polls, "not_found": not_found, "unauthorized": unauthorized}
+    return ("again", replace(wait, last=last, **counts), delay)
 
 
 def end(outcome: str, video: Video | None = None, error: errors.WisdomGateError | None = None) -> Any:

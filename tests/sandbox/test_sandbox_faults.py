@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate.sandbox import Sandbox, directives
 from airflow_provider_wisdomgate.sandbox.content import DELIVERY_FAULTS, SUBSTITUTES
-from airflow_provider_wisdomgate.sandbox.replies import FIXED
+from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ def test_any_prompt_is_read_or_refused(prompt: str) -> None:
 
 
 ALONE = {"401-quoting", "drop", "slow", "hang", "lost", "lost-504", "no-id", "task-id", "redirect"}
+ALONE |= {*ENCODINGS, "redirect-403", "absurd-times"}
 
 
 def test_the_table_names_each_fault_that_is_built_and_no_other() -> None:

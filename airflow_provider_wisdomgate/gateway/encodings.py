@@ -1,0 +1,95 @@
+"""Decodes an answer that arrives encoded although it was asked for as it is, a bounded piece at a time. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from airflow_provider_wisdomgate import exceptions as errors
+
+# A megabyte of gzip may be a gigabyte of zeros: never more than this is decoded at once.
+PIECE = 1024 * 1024
+GZIP, ZLIB, RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+PLAIN = frozenset({"", "identity"})
+
+
+class Plain:
+    """Leaves bytes as they come."""
+
+    is_encoded = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if data:
+            yield data
+
+    def finish(self) -> None:
+        pass
+
+
+class Zlib:
+    """Decodes gzip (several members, too) and deflate, which some send without its header."""
+
+    is_encoded = True
+
+    def __init__(self, wbits: int) -> None:
+        self._wbits = wbits
+        self._stream = zlib.decompressobj(wbits)
+        self._has_begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to, in pieces of bounded size.
+
+        :raises ContentError: they are not what the header says.
+        """
+        piece = b""
+        while data or len(piece) == PIECE:
+            if self._stream.eof:
+                if not data.strip(b"\0"):
+                    return  # padding
+                self._stream = zlib.decompressobj(self._wbits)
+            piece = self._decompress(data)
+            data = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            if piece:
+                yield piece
+
+    def _decompress(self, data: bytes) -> bytes:
+        try:
+            piece = self._stream.decompress(data, PIECE)
+        except zlib.error as error:
+            if self._wbits != ZLIB or self._has_begun:
+                raise errors.ContentError(f"The answer cannot be decoded: {error}.") from error
+            self._wbits, self._has_begun = RAW_DEFLATE, True
+            self._stream = zlib.decompressobj(RAW_DEFLATE)
+            return self._decompress(data)
+        self._has_begun = True
+        return piece
+
+    def finish(self) -> None:
+        """Say that nothing more comes.
+
+        :raises ConnectionBrokenError: it ends in the middle.
+        """
+        if self._has_begun and not self._stream.eof:
+            raise errors.ConnectionBrokenError("The answer ended in the middle of its encoding")
+
+
+Decoder = Plain | Zlib
+
+
+def decoder_of(encoding: str | None) -> Decoder:
+    """Return the decoder of a ``Content-Encoding``.
+
+    :raises UnexpectedReplyError: it is one that was not asked for and is not known here.
+    """
+    names = [name.strip().lower() for name in (encoding or "").split(",")]
+    names = [name for name in names if name not in PLAIN]
+    if not names:
+        return Plain()
+    if names in (["gzip"], ["x-gzip"]):
+        return Zlib(GZIP)
+    if names == ["deflate"]:
+        return Zlib(ZLIB)
+    raise errors.UnexpectedReplyError(
+        f"The answer is encoded ({', '.join(names)[:80]}), which nobody asked for.",
+        next_step="A proxy on the way compresses answers: let it leave this gateway's alone.",
+    )

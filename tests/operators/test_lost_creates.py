@@ -1,0 +1,99 @@
+"""A lost create that the gateway lists is found again, but only where there is no doubt which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support import LocalPlace, asked, whole
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
+from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.sandbox import Sandbox
+
+Generate = Callable[..., WisdomGateGenerateVideoOperator]
+NOW = 1_790_000_000.0
+LOST = Manifest("creating", "lost", "file:///cat.mp4", NOW, fingerprint="f", claim_seconds=370.0)
+WANTED = Wanted({"model": "any"})
+MADE = Video("v1", "queued", model="any", prompt="a cat", created_at=NOW + 1)
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ([], None),
+        ([MADE], MADE),
+        ([replace(MADE, id="v0", prompt="a dog"), MADE, replace(MADE, id="v2", model="other")], MADE),
+        ([MADE, replace(MADE, id="v2")], None),
+        ([replace(MADE, created_at=NOW - 100)], None),
+        ([replace(MADE, created_at=NOW + 500)], None),
+        ([replace(MADE, created_at=None)], None),
+        ([replace(MADE, prompt=None)], None),
+        ([replace(MADE, model=None)], None),
+    ],
+    ids=["nothing", "one", "others beside it", "two", "before", "after", "no time", "no prompt", "no model"],
+)
+def test_a_lost_create_is_the_one_video_that_fits(listed: list[Video], found: Video | None) -> None:
+    assert found_again(LOST, WANTED, listed, "a cat") == found
+
+
+def test_a_video_of_a_record_that_was_replaced_is_not_the_lost_one() -> None:
+    below = replace(LOST, phase="created", claim_id="old", video_id="v1")
+    assert found_again(LOST.over(below), WANTED, [MADE], "a cat") is None
+
+
+@pytest.fixture
+def generate(hook: WisdomGateHook, local: LocalPlace) -> Generate:
+    def make(directives: str, **arguments: Any) -> WisdomGateGenerateVideoOperator:
+        quick: dict[str, Any] = {"poll_interval": 0.01, "destination": local.uri("cat.mp4"), "on_lost_create": "find"}
+        return WisdomGateGenerateVideoOperator(
+            task_id="clip",
+            model="any",
+            prompt=asked(directives, "a cat"),
+            seconds=1,
+            size="64x48",
+            **{**quick, **arguments},
+        )
+
+    return make
+
+
+def test_a_retry_goes_on_with_the_video_that_the_gateway_lists(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    with pytest.raises(errors.WisdomGateError, match="looks for it") as caught:
+        generate("create=lost").execute(context())
+    assert not isinstance(caught.value, errors.AirflowFailException)
+    stored = generate("create=lost").execute(context())
+    (video,) = sandbox.videos()
+    assert (stored["video_id"], local.read("cat.mp4"), sandbox.counts()["create_requests"]) == (video["id"], whole(), 1)
+
+
+def test_a_lost_create_that_made_nothing_stays_lost(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    for _ in range(2):
+        with pytest.raises(errors.WisdomGateError):
+            generate("create=500").execute(context())
+    with pytest.raises(errors.LostCreateError):
+        generate("create=500").execute(context())
+    found = Destination(local.uri("cat.mp4")).read()
+    assert (found and found.phase, sandbox.counts()["create_requests"]) == ("creating", 1)
+
+
+def test_of_two_lost_creates_alike_none_is_taken_for_the_other(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    for name in ("cat.mp4", "other.mp4"):
+        with pytest.raises(errors.WisdomGateError, match="looks for it"):
+            generate("create=lost", destination=local.uri(name)).execute(context())
+    with pytest.raises(errors.LostCreateError):
+        generate("create=lost").execute(context())
+    assert sandbox.counts()["create_requests"] == 2
