@@ -51,6 +51,7 @@ class PaidVideo:
 
         :param wait: returns the finished video, or raises the typed error of its end.
         """
+        self.destination.remove_partial_files()  # news that the video failed may meet a clip that a sibling stored
         try:
             return self.download(wait(), open_content)
         except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
