@@ -130,12 +130,11 @@ def announced(found: Manifest | None, mine: Manifest, facts: Mapping[str, Any], 
 def appeared(found: Manifest | None, mine: Manifest, sha256: str, now: float) -> Manifest | None:
     """Record that the announced clip is there; another announcement than this one stays as it is.
 
-    :param mine: the record that announces it, should somebody have deleted it.
+    Where somebody has deleted it, nobody knows what stands there by now: None, and the clip is announced anew.
     """
-    record = mine if found is None else found
-    if not is_about_same(record, mine) or record.sha256 != sha256:
+    if found is None or not is_about_same(found, mine) or found.sha256 != sha256:
         return found
-    return replace(record, phase="stored", stored_at=now, error=None, replaced=None)
+    return replace(found, phase="stored", stored_at=now, error=None, replaced=None)
 
 
 def own(found: Manifest | None, mine: Manifest) -> Manifest:
