@@ -32,7 +32,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 # Left out where they say nothing: they are for a claim or a replacement that is under way.
 ONLY_WHERE_SET = ("claim_seconds", "replaced")
 
-# A record of a record of a record: whoever replaces so often without one clip in between loses the oldest.
+# A record of a record of a record: whoever replaces so often without one clip in between loses a create that was lost,
+# and only where there is none the oldest record.
 MAX_REPLACED = 8
 
 
@@ -79,14 +80,17 @@ class Manifest:
 
     def over(self, found: Manifest | None) -> Manifest:
         """Return this record as it takes the place of another."""
-        replaced = None if found is None else found.as_dict()
-        inner, depth = replaced, 1
-        while inner and inner.get("replaced"):
-            depth += 1
-            if depth > MAX_REPLACED:
-                del inner["replaced"]
-                break
-            inner = inner["replaced"]
+        records: list[dict[str, Any]] = []
+        record = None if found is None else found.as_dict()
+        while record:
+            records.append(record)
+            record = record.pop("replaced", None)
+        while len(records) > MAX_REPLACED:
+            lost = [number for number, record in enumerate(records) if number and record["phase"] == "creating"]
+            del records[lost[-1] if lost else -1]
+        replaced: dict[str, Any] | None = None
+        for record in reversed(records):
+            replaced = {**record, "replaced": replaced} if replaced else record
         return replace(self, replaced=replaced)
 
     def as_dict(self) -> dict[str, Any]:

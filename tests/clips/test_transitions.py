@@ -124,7 +124,7 @@ def test_no_change_touches_the_record_of_another_claim(phase: str, change: str) 
         assert new == {"renewed": REFUSED, "created": TAKEN, "announced": TAKEN}.get(change, "same")
 
 
-DELETED = {"renewed": REFUSED, "created": RECORDED, "announced": ANNOUNCED, "appeared": STORED}
+DELETED = {"renewed": REFUSED, "created": RECORDED, "announced": ANNOUNCED}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -215,6 +215,15 @@ def test_records_of_records_are_kept_up_to_a_depth() -> None:
     while below is not None:
         depth, below = depth + 1, below.previous
     assert depth == MAX_REPLACED
+
+
+def test_a_stored_record_is_kept_below_any_number_of_lost_creates() -> None:
+    record = OLD
+    for number in range(MAX_REPLACED + 5):
+        record = replace(CREATING, claim_id=str(number)).over(record)
+    while (below := record.previous) is not None:
+        record = below
+    assert record == OLD
 
 
 def test_a_replaced_record_that_somebody_spoiled_counts_as_none() -> None:
