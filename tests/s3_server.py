@@ -81,6 +81,9 @@ class Proxy:
     asked: list[tuple[str, str]] = field(default_factory=list)
     date: str | None = None  # what its answers say the time is
     on_request: Callable[[str, str], None] = lambda method, target: None
+    # What the server behind it does not know itself: method, target and body to an answer, or None to ask the server.
+    judge: Callable[[str, str, bytes], tuple[int, bytes] | None] | None = None
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def fault(self, method: str, target: str) -> Fault | None:
         path, _, query = target.partition("?")
@@ -106,7 +109,18 @@ def proxy_before(url: str) -> Iterator[Proxy]:
             fault = proxy.fault(self.command, self.path)
             if fault and fault.what != "cut":
                 return self.refuse(*fault.what.split())
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+            if proxy.judge is None:
+                return self.forward(body, fault)
+            with proxy.one_at_a_time:
+                if verdict := proxy.judge(self.command, self.path, body):
+                    return self.answer(verdict[0], [("Content-Type", "application/json")], verdict[1])
+                return self.forward(body, fault)
+
+        def forward(self, body: bytes, fault: Fault | None) -> None:
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in ("expect", "connection")
+            }
+            headers["Connection"] = "close"  # some servers give an answer no length
             if proxy.deaf:
                 headers = {name: value for name, value in headers.items() if not name.lower().startswith("if-")}
             connection = http.client.HTTPConnection(str(there.hostname), there.port)

@@ -39,12 +39,13 @@ class GCSStore(SpooledClips):
     def read(self, suffix: str) -> Versioned | None:
         for _ in range(READS):
             # The client does not show the generation of what it downloads: it is asked first, then held to.
-            blob = self._bucket.get_blob(self._key + suffix, timeout=TIMEOUT)
-            if blob is None:
+            found = self._bucket.get_blob(self._key + suffix, timeout=TIMEOUT)
+            if found is None:
                 return None
-            generation = blob.generation
             with suppress(NotFound, PreconditionFailed):  # somebody changed it in between
-                return Versioned(blob.download_as_bytes(if_generation_match=generation, timeout=TIMEOUT), generation)
+                # Not what was found: its own link to the bytes is the server's, and an emulator's breaks at a "?".
+                data = self._blob(suffix).download_as_bytes(if_generation_match=found.generation, timeout=TIMEOUT)
+                return Versioned(data, found.generation)
         raise errors.StorageError(f"{self.uri}{suffix} changed {READS} times while it was read.")
 
     def age(self, suffix: str) -> float | None:

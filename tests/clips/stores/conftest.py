@@ -54,13 +54,7 @@ def any_place(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["local", "s3", "memory", "azure"])
-def comparing_place(request: pytest.FixtureRequest) -> Any:
-    """Where a condition is held to, at least when nobody else writes. Not the emulator of GCS: it ignores them."""
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(params=["local", "s3", "azure"])
+@pytest.fixture(params=["local", "s3", "gcs", "azure"])
 def atomic_place(request: pytest.FixtureRequest) -> Any:
     """Where a condition is held to whoever else writes."""
     return request.getfixturevalue(request.param)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 import shutil
 import socket
 import subprocess
@@ -12,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import pytest
 import requests
+from s3_server import Proxy, proxy_before
 
 BUCKET = "clips"
 # Azurite's one account, the same in every installation.
@@ -61,9 +64,9 @@ class GCSPlace:
 
     conn_id = "gcs_emulated"
 
-    def __init__(self, url: str, log: Path) -> None:
-        self.url, self.log = url, log
-        extra = {"is_anonymous": True, "project": "films", "gcs.endpoint": url}
+    def __init__(self, proxy: Proxy, url: str, log: Path) -> None:
+        self.proxy, self.url, self.log = proxy, url, log
+        extra = {"is_anonymous": True, "project": "films", "gcs.endpoint": proxy.url}
         self.connection = {"conn_type": "google_cloud_platform", "extra": extra}
 
     def uri(self, name: str) -> str:
@@ -173,14 +176,49 @@ class MemoryPlace:
         return None
 
 
+class Generations:
+    """What the emulator of GCS lacks: ``ifGenerationMatch``, as Google's documentation describes it."""
+
+    REFUSAL = b'{"error": {"code": 412, "message": "At least one of the pre-conditions you specified did not hold."}}'
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, method: str, target: str, body: bytes) -> tuple[int, bytes] | None:
+        path, _, query = target.partition("?")
+        asked = parse_qs(query)
+        if "ifGenerationMatch" not in asked:
+            return None
+        found = self.generation(self.name(path, asked, body))
+        if found is None and not path.startswith("/upload/"):
+            return None  # the emulator itself answers 404
+        return None if asked["ifGenerationMatch"] == [found or "0"] else (412, self.REFUSAL)
+
+    def name(self, path: str, asked: dict[str, list[str]], body: bytes) -> str:
+        """Return the name of the object that a request concerns, as it stands in a path."""
+        if not path.startswith("/upload/"):
+            return path.partition("/o/")[2]
+        if "upload_id" in asked:  # a chunk; the emulator's ids are bucket:name:time
+            return quote(re.sub(rf"^{BUCKET}:|:\d{{4}}-\d\d-\d\d .*$", "", asked["upload_id"][0]), "")
+        text = body[:10_000].decode(errors="replace")  # it begins with the metadata
+        return quote(json.JSONDecoder().raw_decode(text, text.index("{"))[0]["name"], "")
+
+    def generation(self, name: str) -> str | None:
+        found = requests.get(f"{self.url}/storage/v1/b/{BUCKET}/o/{name}", timeout=30)
+        return None if found.status_code == 404 else str(found.json()["generation"])
+
+
 @contextmanager
 def gcs_emulator(folder: Path) -> Iterator[GCSPlace]:
     if not (has("airflow.providers.google") and has("gcp_storage_emulator")):
         pytest.skip("needs the extra gcs and gcp-storage-emulator: ./scripts/test-stores")
     port, log = free_port(), folder / "log"
+    url = f"http://127.0.0.1:{port}"
     options = ["--host", "127.0.0.1", "--port", str(port), "--in-memory", "--default-bucket", BUCKET]
-    with serving([sys.executable, "-m", "gcp_storage_emulator", "start", *options], port, log):
-        yield GCSPlace(f"http://127.0.0.1:{port}", log)
+    command = [sys.executable, "-m", "gcp_storage_emulator", "start", *options]
+    with serving(command, port, log), proxy_before(url) as proxy:
+        proxy.judge = Generations(url)
+        yield GCSPlace(proxy, url, log)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What only GCS or only Azure has: requests, connections, and whole downloads into them. ./scripts/test-stores.
 
-The emulator of GCS (gcp-storage-emulator) ignores ``ifGenerationMatch``: that GCS refuses is proven only as far as the
-request that is sent. Azurite has all that is needed.
+The emulator of GCS (gcp-storage-emulator) ignores ``ifGenerationMatch``: the proxy before it refuses in its place, as
+Google's documentation says. That GCS itself refuses is not proven. Azurite has all that is needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from emulators import AzurePlace, GCSPlace
+from s3_server import Fault
 
+from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
@@ -85,6 +87,29 @@ def test_gcs_is_asked_to_take_a_clip_in_place_of_what_was_seen(gcs: GCSPlace, si
     first = store.clip()
     assert first
     assert conditions(gcs, publish) == [("POST", str(first.version))]
+
+
+def test_a_server_that_ignores_generations_is_refused_before_any_download(
+    hook: WisdomGateHook, gcs: GCSPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support import made
+
+    extra = {**gcs.connection["extra"], "gcs.endpoint": gcs.url}  # past the proxy
+    monkeypatch.setenv("AIRFLOW_CONN_GCS_BARE", json.dumps({**gcs.connection, "extra": extra}))
+    with pytest.raises(errors.StorageError, match="ignores conditions"):
+        hook.download_video(made(hook), "gs://gcs_bare@clips/a/cat.mp4")
+    assert "a/cat.mp4" not in gcs.names()
+
+
+@pytest.mark.parametrize("size", [1000, 20 * MIB])
+def test_a_clip_whose_publishing_was_not_answered_is_known_as_our_own(gcs: GCSPlace, size: int) -> None:
+    """A refusal of what the client sent twice, as it does after a lost answer."""
+    gcs.proxy.faults.append(Fault("POST" if size == 1000 else "PUT", "/o", "cut"))
+    store = open_store(gcs.uri("a/cat.mp4"))
+    with store.partial_file() as file:
+        file.write(bytes(size))
+        assert store.publish(file, "video/mp4", over=None, beside=(".json", 1))
+    assert len(gcs.read("a/cat.mp4")) == size
 
 
 def test_gcs_is_found_by_the_environments_emulator_without_a_connection(
