@@ -69,6 +69,7 @@ class Fault:
     what: str
     times: int = 1
     query: str = ""
+    after: int = 0  # so many such requests go well first
 
 
 @dataclass
@@ -89,6 +90,9 @@ class Proxy:
         path, _, query = target.partition("?")
         for fault in self.faults:
             if fault.times and fault.method == method and unquote(path).endswith(fault.key) and fault.query in query:
+                fault.after -= 1
+                if fault.after >= 0:
+                    return None
                 fault.times -= 1
                 return fault
         return None
