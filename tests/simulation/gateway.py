@@ -229,7 +229,7 @@ class Gateway:
             return gone
         if video.fate == "loses its content" and now > video.ready + 120:
             video.told_bad = True
-            return Response(404, {"error": {"message": "no content"}})
+            return Response(404, {"error": {"message": "no content", "type": "invalid_request_error"}})
         if video.status(now) != "completed":
             return Response(400, {"error": {"message": "not completed"}})
         data = self.content_of(video)

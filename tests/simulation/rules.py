@@ -57,6 +57,7 @@ class Rules:
         self._world = world
         self._chains: dict[bytes, list[dict[str, Any]]] = {}
         self.excused: set[str] = set()  # places whose manifest a person took
+        self.published: set[tuple[str, str]] = set()  # what has stood where; a person may have taken it since
         self.last_stored: dict[str, float] = {}  # video -> when a manifest last came to say so
 
     def chain(self, data: bytes) -> list[dict[str, Any]]:
@@ -120,8 +121,7 @@ class Rules:
             raise Violation(f"(d) {record['video_id']} is on its way, and its record at {place} is gone")
 
     def _stored_is_gone(self, place: str, record: Any, before: list[Any], after: list[Any]) -> None:
-        clip = self._world.disk.files.get(place)
-        if after and after[0]["phase"] == "stored" and clip and _sha256(clip.data) == after[0]["sha256"]:
+        if after and after[0]["phase"] == "stored" and (place, after[0]["sha256"]) in self.published:
             above = before[: before.index(record)]
             if any(self._may_replace(upper["claim_id"]) for upper in above):
                 return
@@ -138,6 +138,7 @@ class Rules:
         clip, manifest = self._world.disk.files.get(place), self._world.disk.files.get(f"{place}.json")
         if clip is None or self.is_theirs(place):
             return
+        self.published.add((place, _sha256(clip.data)))
         video = self._world.gateway.by_bytes.get(clip.data)
         if video is None:
             raise Violation(f"(c) the clip at {place} is not whole")
