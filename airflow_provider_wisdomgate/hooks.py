@@ -31,7 +31,7 @@ from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Want
 from airflow_provider_wisdomgate.clips.paid_video import CONTENT_MISSING, PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter, follow_nothing
+from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
@@ -110,7 +110,6 @@ class WisdomGateHook(HttpHook):
         session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
         for scheme in ("http://", "https://"):
             session.mount(scheme, PatientAdapter())
-        session.get_redirect_target = follow_nothing  # type: ignore[method-assign,assignment]
         session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key
         self.base_url = settings.base_url
         return session

@@ -111,7 +111,9 @@ class WisdomGateVideoTrigger(BaseTrigger):
 
     async def _poll(self, shared: SharedClient, step: PollAgain) -> Video | errors.WisdomGateError:
         last = step.wait.last
-        due = min(self.deadline, last.expires_at) if last and last.expires_at else self.deadline
+        due, expires_at = self.deadline, last.expires_at if last else None
+        if expires_at and expires_at > time.time():  # one that is past already says nothing about this wait
+            due = min(due, expires_at)
         try:
             return await shared.poll(self.video_id, due, fresh_for=step.delay / 2)
         except errors.WisdomGateError as error:

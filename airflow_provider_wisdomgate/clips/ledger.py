@@ -178,8 +178,12 @@ def _creating(found: Manifest, on_lost_create: OnLostCreate, age: float) -> Step
 def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt: str) -> Video | None:
     """Return the one video of a gateway's list that a lost create must have made; None where that is not sure.
 
-    It has the same model and prompt, was created while the claim lived, and is the only such one.
+    It has the same model, prompt, length and size, was created while the claim lived, and is the only such one. A
+    request with more to it than these cannot be told from another one in a list.
     """
+    options = lost_options(found)
+    if options is None:
+        return None
     lives = OLD_CLAIM_SECONDS if not found.claim_seconds else found.claim_seconds
     first, last = found.claimed_at - LISTED_TIME_MARGIN, found.claimed_at + lives + LISTED_TIME_MARGIN
     known = {found.video_id, *(record.get("video_id") for record in _records_below(found))}
@@ -190,8 +194,18 @@ def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt
         and video.created_at is not None
         and first <= video.created_at <= last
         and video.id not in known
+        and all(getattr(video, name) in (None, options[name]) for name in options)
     ]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def lost_options(found: Manifest) -> Mapping[str, str] | None:
+    """Return the length and size that a create asked for, None where it asked for more than a list shows."""
+    fields = found.request.get("fields")
+    options = dict(fields) if isinstance(fields, Mapping) else {}
+    if "input_reference_sha256" in found.request or set(options) - {"seconds", "size"}:
+        return None
+    return {name: str(value) for name, value in options.items()}
 
 
 def _records_below(found: Manifest) -> Iterator[Mapping[str, Any]]:

@@ -137,7 +137,7 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
 
 async def _read_reply(response: aiohttp.ClientResponse) -> bytes:
     """Read at most MAX_REPLY bytes, decoded."""
-    decoder = decoder_of(response.headers.get("content-encoding"))
+    decoder = decoder_of(response.headers.get("content-encoding"), response.status)
     if not decoder.is_encoded and (response.content_length or MAX_REPLY + 1) <= MAX_REPLY:
         return await response.read()
     body = bytearray()

@@ -15,6 +15,7 @@ from typing import Any
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.adapter import follow_nothing
 from airflow_provider_wisdomgate.gateway.content import Content, read_body
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
@@ -45,6 +46,7 @@ class Client:
         self.settings = settings
         self.retry_policy = retry_policy or RetryPolicy()
         self._session = session
+        session.get_redirect_target = follow_nothing  # type: ignore[method-assign,assignment]
         self._knows_tls_files = False
 
     def close(self) -> None:

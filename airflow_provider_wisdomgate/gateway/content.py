@@ -24,7 +24,7 @@ class Content:
         self._response = response
         headers = response.headers
         self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_encoded = decoder_of(headers.get("content-encoding")).is_encoded
+        is_encoded = decoder_of(headers.get("content-encoding"), response.status_code).is_encoded
         if is_encoded and response.status_code == 206:
             raise errors.ContentError("The gateway answered a range request with a range of something encoded.")
         etag = headers.get("etag", "")
@@ -77,7 +77,7 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
 
     :raises ConnectionBrokenError: the connection broke or stalled, or the body ended in the middle of its encoding.
     """
-    decoder = decoder_of(response.headers.get("content-encoding"))
+    decoder = decoder_of(response.headers.get("content-encoding"), response.status_code)
     while data := _read(response):
         yield from decoder.feed(data)
     decoder.finish()

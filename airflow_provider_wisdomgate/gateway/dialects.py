@@ -53,6 +53,9 @@ STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
     429: errors.RateLimitedError,
 }
 
+# What would end a paid wait for good, or speak of keys and credit.
+FINAL_STATUSES = frozenset({401, 402, 403, 404, 410})
+
 # What these say holds whoever says it: slow down, and this is too much to take.
 ANYBODYS_STATUSES = frozenset({413, 429})
 

@@ -76,7 +76,7 @@ class Zlib:
 Decoder = Plain | Zlib
 
 
-def decoder_of(encoding: str | None) -> Decoder:
+def decoder_of(encoding: str | None, status: int | None = None) -> Decoder:
     """Return the decoder of a ``Content-Encoding``.
 
     :raises UnexpectedReplyError: it is one that was not asked for and is not known here.
@@ -92,4 +92,5 @@ def decoder_of(encoding: str | None) -> Decoder:
     raise errors.UnexpectedReplyError(
         f"The answer is encoded ({', '.join(names)[:80]}), which nobody asked for.",
         next_step="A proxy on the way compresses answers: let it leave this gateway's alone.",
+        status=status,
     )

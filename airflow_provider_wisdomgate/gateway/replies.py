@@ -17,6 +17,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.dialects import (
     ANYBODYS_STATUSES,
     ERROR_WORDS,
+    FINAL_STATUSES,
     STATUS_ERRORS,
     UPSTREAM_STATUS,
 )
@@ -129,7 +130,8 @@ def error_of(reply: Reply) -> errors.GatewayError:
     message, kind, code = _error_words(reply.json) if reply.is_own else ("", "", "")
     upstream = message.partition(UPSTREAM_STATUS)[2][:3]
     status = int(upstream) if reply.status == 502 and upstream.isdecimal() else reply.status
-    by_status = _status_error(status) if message or kind or code else _strangers_error(status)
+    is_spoken = _speaks(reply, status, message, kind or code)
+    by_status = _status_error(status) if is_spoken else _strangers_error(status)
     error = ERROR_WORDS.get(code.lower()) or ERROR_WORDS.get(kind.lower()) or by_status
     if status == 404 and reply.status == 502:
         error = errors.VideoExpiredError
@@ -205,6 +207,17 @@ def _status_error(status: int) -> type[errors.GatewayError]:
     if status >= 500:
         return errors.GatewayFaultError
     return STATUS_ERRORS.get(status, errors.BadRequestError if status >= 400 else errors.UnexpectedReplyError)
+
+
+def _speaks(reply: Reply, status: int, message: str, word: str) -> bool:
+    """Whether an answer is in one of the gateway's own shapes.
+
+    Ingresses say {"message": "Not Found"} and {"detail": ...}, too: where that would be final, it takes an error object
+    or a word.
+    """
+    if status not in FINAL_STATUSES:
+        return bool(message or word)
+    return bool(word) or (isinstance(reply.json, dict) and bool(reply.json.get("error")) and bool(message))
 
 
 def _strangers_error(status: int) -> type[errors.GatewayError]:

@@ -26,6 +26,8 @@ T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0
 # Docs give generation minutes, but the reply to a create comes at once; a short limit would lose paid ids.
 CREATE_TIMEOUT = 300.0
+# So many letters may need some time to be sent: images in a request's fields.
+LARGE = 50_000
 
 SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
 
@@ -63,7 +65,8 @@ class Call(Generic[T]):
 def longest_attempt(call: Call[Any]) -> float:
     """Return the seconds that one attempt of a call may take at most: to connect, to send, to be answered."""
     timeout = call.timeout or CREATE_TIMEOUT
-    return CONNECT_TIMEOUT + (2 * timeout if call.form else timeout)
+    is_large = call.form is not None or len(str(call.json)) > LARGE
+    return CONNECT_TIMEOUT + (2 * timeout if is_large else timeout)
 
 
 def create_video(

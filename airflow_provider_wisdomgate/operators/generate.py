@@ -203,6 +203,7 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
                 deleted = errors.VideoFailedError(DELETED, **error.facts)
                 paid.record_failure(deleted)
                 raise deleted from error
+            paid.memory.forget()  # or the next try would go on with the id that is not there
             advice = f"To create it anew, and pay again, delete {paid.destination.uri}.json."
             raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
 

@@ -27,6 +27,8 @@ from airflow_provider_wisdomgate.polling.rate_limiter import RateLimiter
 
 # After so many seconds newcomers open a client of their own, so that a changed key is taken up.
 CLIENT_IS_FRESH = 300.0
+# A key that is refused to thousands of waits is looked up this often.
+READ_AGAIN_AFTER = 5.0
 
 
 @dataclass
@@ -40,6 +42,7 @@ class SharedClient:
     waits: Counter[str] = field(default_factory=Counter)
     shared_polls: dict[str, tuple[float, asyncio.Task[Video]]] = field(default_factory=dict)
     retired: list[AsyncClient] = field(default_factory=list)
+    read_again_at: float = float("-inf")
 
     async def poll(self, video_id: str, due: float, fresh_for: float) -> Video:
         """Poll a video once, within the rate limit.
@@ -77,7 +80,9 @@ class SharedClient:
         """Let the next poll open a client anew: somebody may have changed the key. Others may still use this one."""
         opening = self.opening
         is_open = opening is not None and opening.done() and not opening.cancelled() and not opening.exception()
-        if opening is not None and is_open and opening.result() is client:
+        is_due = time.monotonic() - self.read_again_at > READ_AGAIN_AFTER
+        if opening is not None and is_open and is_due and opening.result() is client:
+            self.read_again_at = time.monotonic()
             self.retired.append(client)
             self.opening = None
 

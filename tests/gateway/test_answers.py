@@ -263,8 +263,8 @@ def test_a_download_goes_on_when_the_key_was_changed_meanwhile(
 
 @pytest.mark.parametrize("fault", ["429-dayx1", "429-epochx1", "429-far-datex1"])
 def test_a_wait_that_is_told_to_come_back_in_ages_polls_at_its_deadline(fault: str, hook: WisdomGateHook) -> None:
-    now = time.time()
-    end = hook.wait_for_video(made(hook, f"poll={fault}"), Wait(now + 0.3, 0.02, since=now))
+    video_id, now = made(hook, f"poll={fault}"), time.time()
+    end = hook.wait_for_video(video_id, Wait(now + 2.0, 0.02, since=now))
     assert isinstance(end, Ended)
     assert end.outcome == "ready"
 

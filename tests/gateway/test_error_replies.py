@@ -54,10 +54,12 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         b"\n<!DOCTYPE html><html>nginx</html>",
         error("UnexpectedReplyError", 404, "The gateway answered HTTP 404 with an HTML page"),
     ),
-    "shape 4: detail": ({"detail": "Not Found"}, error("VideoNotFoundError", 404, "Not Found")),
+    # An ingress says so, too: alone it is not enough to end a paid wait.
+    "shape 4: detail": ({"detail": "Not Found"}, error("UnexpectedReplyError", 404, "Not Found")),
+    "a message alone": ({"message": "no Route matched"}, error("UnexpectedReplyError", 404, "no Route matched")),
     "shape 4: detail as a list": (
         {"detail": [{"loc": ["body", "size"], "msg": "bad"}]},
-        error("VideoNotFoundError", 404, '[{"loc": ["body", "size"], "msg": "bad"}]'),
+        error("UnexpectedReplyError", 404, '[{"loc": ["body", "size"], "msg": "bad"}]'),
     ),
     "shape 4: error as text": ({"error": "gone"}, error("VideoNotFoundError", 404, "gone")),
     "shape 4: error as text beside a code": (

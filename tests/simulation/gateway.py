@@ -21,7 +21,7 @@ from simulation.world import World
 
 SETTINGS = Settings(base_url="https://gateway.test/v1", api_key="a-key-of-the-simulation", storage_path="sim://bucket")
 
-NO_SESSION: Any = None
+NO_SESSION = requests.Session()  # nothing is ever sent on it
 
 
 class Response:

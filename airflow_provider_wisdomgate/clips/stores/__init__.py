@@ -36,6 +36,8 @@ def open_store(uri: str) -> Store:
     try:
         store: Store = getattr(import_module(module), name)(uri)
     except (ValueError, ImportError) as error:
+        if isinstance(error, ValueError) and scheme in STORES:
+            raise  # what is wrong is the connection, not the package
         extra = module.rpartition(".")[2] if scheme in STORES else None
         raise errors.ConfigurationError(
             f"{uri!r}: Airflow has no filesystem for {scheme}:// ({error})",

@@ -6,6 +6,7 @@ version that was read. A clip appears at once and whole, or not at all. No lock 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -135,7 +136,9 @@ def storage_errors(uri: str) -> Iterator[None]:
     except errors.WisdomGateError:
         raise
     except Exception as error:  # botocore, google-cloud-storage and Azure's client share no base class
+        advice = "Check that the path exists, its connection, and the rights to read and write there."
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            advice = "A disk is full: that of the storage, or the worker's temporary folder (TMPDIR)."
         raise errors.StorageError(
-            f"The storage at {uri} refused: {type(error).__name__}: {error}",
-            next_step="Check that the path exists, its connection, and the rights to read and write there.",
+            f"The storage at {uri} refused: {type(error).__name__}: {error}", next_step=advice
         ) from error
