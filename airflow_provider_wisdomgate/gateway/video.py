@@ -50,9 +50,6 @@ class Video:
     def is_known_word(self) -> bool:
         return self.is_done or self.is_failed or (self.status or "").lower() in WAITING_WORDS
 
-    def is_expired(self, now: float) -> bool:
-        return (self.status or "").lower() == "expired" or (self.expires_at is not None and now >= self.expires_at)
-
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types. The prompt is left out: this is what goes into XCom and trigger events."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompt"}

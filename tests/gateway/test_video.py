@@ -190,21 +190,6 @@ def test_a_word_that_nobody_documented_never_finishes(word: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("video", "expected"),
-    [
-        (Video("v", "completed"), False),
-        (Video("v", "completed", expires_at=101.0), False),
-        (Video("v", "completed", expires_at=100.0), True),
-        (Video("v", "Expired"), True),
-        (Video("v", None, expires_at=99.0), True),
-    ],
-    ids=["no time", "in time", "at that second", "the word", "past"],
-)
-def test_a_clip_expires_at_its_time_or_by_its_word(video: Video, expected: bool) -> None:
-    assert video.is_expired(100.0) is expected
-
-
-@pytest.mark.parametrize(
     ("video", "may_recreate", "kind", "message"),
     [
         (Video("v", "failed"), True, "VideoFailedError", "failed: no reason given"),
