@@ -27,24 +27,6 @@ Context = Callable[..., dict[str, Any]]
 Generate = Callable[..., WisdomGateGenerateVideoOperator]
 
 
-@pytest.fixture
-def generate(hook: WisdomGateHook, local: LocalPlace) -> Generate:
-    """Make a generate operator for a small, quick clip; directives go into the prompt."""
-
-    def make(directives: str = "render=0", text: str = "a cat", **arguments: Any) -> WisdomGateGenerateVideoOperator:
-        quick: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.01, "destination": local.uri("cat.mp4")}
-        return WisdomGateGenerateVideoOperator(
-            task_id="clip",
-            model="any",
-            prompt=asked(directives, text),
-            seconds=1,
-            size="64x48",
-            **{**quick, **arguments},
-        )
-
-    return make
-
-
 def manifest_of(place: Place) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads(place.read("cat.mp4.json"))
     return manifest

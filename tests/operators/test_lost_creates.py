@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support import LocalPlace, asked, whole
+from support import LocalPlace, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
-from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -50,50 +49,40 @@ def test_a_video_of_a_record_that_was_replaced_is_not_the_lost_one() -> None:
 
 
 @pytest.fixture
-def generate(hook: WisdomGateHook, local: LocalPlace) -> Generate:
-    def make(directives: str, **arguments: Any) -> WisdomGateGenerateVideoOperator:
-        quick: dict[str, Any] = {"poll_interval": 0.01, "destination": local.uri("cat.mp4"), "on_lost_create": "find"}
-        return WisdomGateGenerateVideoOperator(
-            task_id="clip",
-            model="any",
-            prompt=asked(directives, "a cat"),
-            seconds=1,
-            size="64x48",
-            **{**quick, **arguments},
-        )
-
-    return make
+def finding(generate: Generate) -> Generate:
+    """Make a generate operator whose retry looks for a lost create."""
+    return lambda directives, **arguments: generate(directives, on_lost_create="find", **arguments)
 
 
 def test_a_retry_goes_on_with_the_video_that_the_gateway_lists(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    finding: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     with pytest.raises(errors.WisdomGateError, match="looks for it") as caught:
-        generate("create=lost").execute(context())
+        finding("create=lost").execute(context())
     assert not isinstance(caught.value, errors.AirflowFailException)
-    stored = generate("create=lost").execute(context())
+    stored = finding("create=lost").execute(context())
     (video,) = sandbox.videos()
     assert (stored["video_id"], local.read("cat.mp4"), sandbox.counts()["create_requests"]) == (video["id"], whole(), 1)
 
 
 def test_a_lost_create_that_made_nothing_stays_lost(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    finding: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     for _ in range(2):
         with pytest.raises(errors.WisdomGateError):
-            generate("create=500").execute(context())
+            finding("create=500").execute(context())
     with pytest.raises(errors.LostCreateError):
-        generate("create=500").execute(context())
+        finding("create=500").execute(context())
     found = Destination(local.uri("cat.mp4")).read()
     assert (found and found.phase, sandbox.counts()["create_requests"]) == ("creating", 1)
 
 
 def test_of_two_lost_creates_alike_none_is_taken_for_the_other(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    finding: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     for name in ("cat.mp4", "other.mp4"):
         with pytest.raises(errors.WisdomGateError, match="looks for it"):
-            generate("create=lost", destination=local.uri(name)).execute(context())
+            finding("create=lost", destination=local.uri(name)).execute(context())
     with pytest.raises(errors.LostCreateError):
-        generate("create=lost").execute(context())
+        finding("create=lost").execute(context())
     assert sandbox.counts()["create_requests"] == 2

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from s3_server import proxy_before
-from support import LocalPlace, S3Place, StateStore, asked, put_manifest, resume, whole
+from support import LocalPlace, S3Place, StateStore, put_manifest, resume, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import claim as claiming
@@ -32,18 +32,6 @@ from airflow_provider_wisdomgate.polling.events import event_of
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 Generate = Callable[..., WisdomGateGenerateVideoOperator]
-
-
-@pytest.fixture
-def generate(hook: Any, local: LocalPlace) -> Generate:
-    def make(directives: str = "render=0", text: str = "a cat", **arguments: Any) -> WisdomGateGenerateVideoOperator:
-        quick: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.01, "destination": local.uri("cat.mp4")}
-        prompt = asked(directives, text)
-        return WisdomGateGenerateVideoOperator(
-            task_id="clip", model="any", prompt=prompt, seconds=1, size="64x48", **{**quick, **arguments}
-        )
-
-    return make
 
 
 def deferred(operator: WisdomGateGenerateVideoOperator, context: Any) -> TaskDeferred:
