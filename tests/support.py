@@ -8,6 +8,7 @@ import json
 import queue
 import socket
 import ssl
+import sys
 import threading
 import traceback
 import uuid
@@ -23,6 +24,10 @@ import boto3
 import trustme
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd  # noqa: F401  (for tests of answers)
 try:
     from airflow.sdk.module_loading import import_string
 except ImportError:

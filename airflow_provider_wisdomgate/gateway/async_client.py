@@ -43,14 +43,12 @@ class AsyncClient:
         self._common = {same: headers_of(settings, same_origin=same) for same in (True, False)}
         self._timeout = _timeout(settings.timeout)
         self._proxies: dict[str, str | None] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._tls_lock = asyncio.Lock()
 
     async def __aenter__(self) -> AsyncClient:
-        tls: ssl.SSLContext | None = None
-        if self.settings.base_url.startswith("https:"):
-            # Reading the CA bundle takes tens of milliseconds: not on the loop.
-            tls = await asyncio.to_thread(tls_context, self.settings)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls or True, limit=100),
+            connector=aiohttp.TCPConnector(limit=100),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Content-Type",),
             auto_decompress=False,  # it knows no bound: 300 KB of gzip became 300 MB
@@ -105,6 +103,7 @@ class AsyncClient:
                 headers=headers,
                 timeout=timeout,
                 proxy=self._proxy_of(target),
+                ssl=self._tls or (target.scheme != "https") or await self._read_tls_files(),
                 allow_redirects=False,
             ) as response:
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
@@ -113,6 +112,13 @@ class AsyncClient:
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             cause = None if LOGIN.search(str(error)) else error
             raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from cause
+
+    async def _read_tls_files(self) -> ssl.SSLContext:
+        """Read them once, when an https URL is first met: the Base URL, or where a redirect leads."""
+        async with self._tls_lock:
+            if self._tls is None:  # the CA bundle takes tens of milliseconds: not on the loop
+                self._tls = await asyncio.to_thread(tls_context, self.settings)
+        return self._tls
 
     def _proxy_of(self, url: URL) -> str | None:
         """Choose the proxy once per host.

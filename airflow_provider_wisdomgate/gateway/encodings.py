@@ -1,9 +1,14 @@
-"""Decodes an answer that arrives encoded although it was asked for as it is, a bounded piece at a time. Pure."""
+"""Decodes an answer that arrives encoded although it was asked for as it is, a bounded piece at a time. Pure.
+
+gzip and deflate always; brotli and zstd where a library that can bound a piece is installed (urllib3 uses the same).
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 
@@ -11,6 +16,8 @@ from airflow_provider_wisdomgate import exceptions as errors
 PIECE = 1024 * 1024
 GZIP, ZLIB, RAW_DEFLATE = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 PLAIN = frozenset({"", "identity"})
+LIBRARIES = {"br": "brotli>=1.2", "zstd": "backports.zstd"}
+CUT = "The answer ended in the middle of its encoding"
 
 
 class Plain:
@@ -70,10 +77,76 @@ class Zlib:
         :raises ConnectionBrokenError: it ends in the middle.
         """
         if self._has_begun and not self._stream.eof:
-            raise errors.ConnectionBrokenError("The answer ended in the middle of its encoding")
+            raise errors.ConnectionBrokenError(CUT)
 
 
-Decoder = Plain | Zlib
+class Brotli:
+    """Decodes brotli, with the library ``brotli`` from 1.2 on: earlier ones bound nothing."""
+
+    is_encoded = True
+
+    def __init__(self) -> None:
+        library: Any = import_module("brotli")
+        self._error: type[Exception] = library.error
+        self._stream = library.Decompressor()
+        if not hasattr(self._stream, "can_accept_more_data"):
+            raise ImportError("brotli is older than 1.2")
+        self._has_begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to; see :meth:`Zlib.feed`."""
+        try:
+            while data or not self._stream.can_accept_more_data():
+                self._has_begun = True
+                piece = self._stream.process(data, output_buffer_limit=PIECE)
+                data = b""
+                if piece:
+                    yield piece
+        except self._error as error:
+            raise errors.ContentError(f"The answer cannot be decoded: {error}.") from error
+
+    def finish(self) -> None:
+        """Say that nothing more comes; see :meth:`Zlib.finish`."""
+        if self._has_begun and not self._stream.is_finished():
+            raise errors.ConnectionBrokenError(CUT)
+
+
+class Zstd:
+    """Decodes zstd (several frames, too), with Python's own module, or ``backports.zstd`` before Python 3.14."""
+
+    is_encoded = True
+
+    def __init__(self) -> None:
+        try:
+            library: Any = import_module("compression.zstd")
+        except ImportError:
+            library = import_module("backports.zstd")
+        self._error: type[Exception] = library.ZstdError
+        self._new = library.ZstdDecompressor
+        self._stream = self._new()
+        self._has_begun = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what the next bytes decode to; see :meth:`Zlib.feed`."""
+        try:
+            while data or not (self._stream.needs_input or self._stream.eof):
+                if self._stream.eof:
+                    self._stream = self._new()
+                self._has_begun = True
+                piece = self._stream.decompress(data, max_length=PIECE)
+                data = self._stream.unused_data if self._stream.eof else b""
+                if piece:
+                    yield piece
+        except self._error as error:
+            raise errors.ContentError(f"The answer cannot be decoded: {error}.") from error
+
+    def finish(self) -> None:
+        """Say that nothing more comes; see :meth:`Zlib.finish`."""
+        if self._has_begun and not self._stream.eof:
+            raise errors.ConnectionBrokenError(CUT)
+
+
+Decoder = Plain | Zlib | Brotli | Zstd
 
 
 def decoder_of(encoding: str | None, status: int | None = None) -> Decoder:
@@ -85,12 +158,20 @@ def decoder_of(encoding: str | None, status: int | None = None) -> Decoder:
     names = [name for name in names if name not in PLAIN]
     if not names:
         return Plain()
-    if names in (["gzip"], ["x-gzip"]):
-        return Zlib(GZIP)
-    if names == ["deflate"]:
-        return Zlib(ZLIB)
+    try:
+        if names in (["gzip"], ["x-gzip"]):
+            return Zlib(GZIP)
+        if names == ["deflate"]:
+            return Zlib(ZLIB)
+        if names == ["br"]:
+            return Brotli()
+        if names == ["zstd"]:
+            return Zstd()
+    except ImportError:
+        pass
     raise errors.UnexpectedReplyError(
         f"The answer is encoded ({', '.join(names)[:80]}), which nobody asked for.",
-        next_step="A proxy on the way compresses answers: let it leave this gateway's alone.",
+        next_step="A proxy on the way compresses answers: let it leave this gateway's alone"
+        + (f", or install {LIBRARIES[names[0]]}." if names[0] in LIBRARIES and len(names) == 1 else "."),
         status=status,
     )

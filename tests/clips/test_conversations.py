@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import brotli
 import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted import Answer, Gateway, Request, http, in_turn, scripted
-from support import whole
+from support import whole, zstd
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.download import MAX_OPENS, PartialClip, fetch, never_stop
@@ -52,7 +53,9 @@ ENCODINGS: dict[str, tuple[str, Any]] = {
     "deflate": ("deflate", zlib.compress),
     "raw": ("deflate", raw_deflated),
     "lie": ("gzip", bytes),
-    "unknown": ("br", bytes),
+    "brotli": ("br", lambda data: brotli.compress(data, quality=1)),
+    "zstd": ("zstd", zstd.compress),
+    "unknown": ("compress", bytes),
 }
 
 

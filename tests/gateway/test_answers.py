@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import brotli
 import pytest
 from scripted import Gateway, http, in_turn, scripted
-from support import QUICK, LocalPlace, made, whole
+from support import QUICK, LocalPlace, made, whole, zstd
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import client as client_module
@@ -81,6 +82,9 @@ ENCODED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "gzip of several members and padding": ("gzip", members),
     "deflate with its header": ("deflate", zlib.compress),
     "deflate without it": ("deflate", deflated),
+    "brotli": ("br", brotli.compress),
+    "zstd": ("zstd", zstd.compress),
+    "zstd of several frames": ("zstd", lambda data: zstd.compress(data[:40]) + zstd.compress(data[40:])),
     "identity": ("identity", bytes),
     "identity and gzip": ("identity, gzip", gzip.compress),
 }
@@ -119,10 +123,14 @@ def test_a_clip_that_arrives_encoded_is_stored_decoded(
         ("gzip", gzip.compress(TOLD)[:-4], errors.ConnectionBrokenError),
         ("gzip", TOLD, errors.ContentError),
         ("deflate", TOLD, errors.ContentError),
-        ("br", TOLD, errors.UnexpectedReplyError),
+        ("br", brotli.compress(TOLD)[:-4], errors.ConnectionBrokenError),
+        ("br", TOLD, errors.ContentError),
+        ("zstd", zstd.compress(TOLD)[:-4], errors.ConnectionBrokenError),
+        ("zstd", TOLD, errors.ContentError),
+        ("compress", TOLD, errors.UnexpectedReplyError),
         ("gzip, gzip", TOLD, errors.UnexpectedReplyError),
     ],
-    ids=["cut", "not gzip", "not deflate", "unknown", "twice"],
+    ids=["cut", "not gzip", "not deflate", "br cut", "not br", "zstd cut", "not zstd", "unknown", "twice"],
 )
 def test_what_cannot_be_decoded_is_a_passing_fault(
     name: str, body: bytes, kind: type[errors.WisdomGateError], send: Send, gateway: Gateway
@@ -132,11 +140,29 @@ def test_what_cannot_be_decoded_is_a_passing_fault(
     assert (type(error), error.is_transient) == (kind, True)
 
 
-@pytest.fixture(scope="module")
-def bomb() -> bytes:
+def gzip_bomb() -> bytes:
     """300 KB of gzip that are 300 MB."""
     compressor, zeros = zlib.compressobj(9, wbits=31), bytes(1024**2)
     return b"".join([*(compressor.compress(zeros) for _ in range(300)), compressor.flush()])
+
+
+def brotli_bomb() -> bytes:
+    compressor, zeros = brotli.Compressor(quality=1), bytes(1024**2)
+    return b"".join([*(compressor.process(zeros) for _ in range(300)), compressor.finish()])
+
+
+def zstd_bomb() -> bytes:
+    compressor, zeros = zstd.ZstdCompressor(), bytes(1024**2)
+    return b"".join([*(compressor.compress(zeros) for _ in range(300)), compressor.flush()])
+
+
+BOMBS = {"gzip": gzip_bomb, "br": brotli_bomb, "zstd": zstd_bomb}
+
+
+@pytest.fixture(scope="module", params=BOMBS)
+def bomb(request: pytest.FixtureRequest) -> tuple[str, bytes]:
+    """A Content-Encoding, and a few hundred kilobytes that are 300 MB."""
+    return request.param, BOMBS[request.param]()
 
 
 def peak_of(work: Callable[[], Any]) -> tuple[BaseException, int]:
@@ -152,9 +178,9 @@ def peak_of(work: Callable[[], Any]) -> tuple[BaseException, int]:
 
 @both_clients
 def test_a_bomb_in_place_of_a_status_is_read_no_further_than_any_reply(
-    send: Send, gateway: Gateway, bomb: bytes
+    send: Send, gateway: Gateway, bomb: tuple[str, bytes]
 ) -> None:
-    gateway.answer = in_turn(http(200, bomb, {"Content-Encoding": "gzip"}))
+    gateway.answer = in_turn(http(200, bomb[1], {"Content-Encoding": bomb[0]}))
     hook = WisdomGateHook()
     error, peak = peak_of(lambda: send(hook, routes.get_video("video_1")))
     assert isinstance(error, errors.UnexpectedReplyError)
@@ -162,9 +188,9 @@ def test_a_bomb_in_place_of_a_status_is_read_no_further_than_any_reply(
 
 
 def test_a_bomb_in_place_of_a_clip_is_not_held_in_memory_and_not_stored(
-    gateway: Gateway, bomb: bytes, local: LocalPlace
+    gateway: Gateway, bomb: tuple[str, bytes], local: LocalPlace
 ) -> None:
-    gateway.answer = in_turn(http(200, bomb, {"Content-Encoding": "gzip"}))
+    gateway.answer = in_turn(http(200, bomb[1], {"Content-Encoding": bomb[0]}))
     hook = WisdomGateHook()
     error, peak = peak_of(lambda: hook.download_video("video_1", local.uri("cat.mp4")))
     assert isinstance(error, errors.ContentError)

@@ -118,6 +118,22 @@ def test_a_client_certificate_is_shown(
             poll(video_id)
 
 
+# A redirect from http to https
+
+
+@pytest.mark.parametrize("bundle", [True, False], ids=["trusted", "not trusted"])
+def test_a_redirect_to_https_is_followed_if_the_connection_trusts_who_is_there(
+    bundle: bool, poll: Callable[[str], str], gateway: str, ca_bundle: str, quick: None, connect: Connect
+) -> None:
+    moved = f"HTTP/1.1 307 Moved\r\nLocation: {gateway}/v1/videos/x\r\nContent-Length: 0\r\n\r\n"
+    with answering(moved.encode()) as port:
+        connect(host=f"http://127.0.0.1:{port}", extra={"verify": ca_bundle} if bundle else {})
+        # Another port is another origin: no key comes along, so what is read there is a refusal.
+        with pytest.raises(errors.WisdomGateError) as caught:
+            poll("video_1")
+    assert isinstance(caught.value, errors.UnreachableError) != bundle
+
+
 # A create that cannot have left is not lost
 
 
