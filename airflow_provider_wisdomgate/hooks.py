@@ -172,8 +172,10 @@ class WisdomGateHook(HttpHook):
 
     def _forget_connection(self) -> None:
         """Read the connection again at the next call: somebody may have changed the key."""
-        for name in ("settings", "client"):
-            self.__dict__.pop(name, None)
+        old = self.__dict__.pop("client", None)
+        self.__dict__.pop("settings", None)
+        if old is not None:
+            old.close()
 
     def list_videos(self) -> list[Video]:
         """List the videos, where the gateway can (WisdomGate does not document it)."""

@@ -31,6 +31,15 @@ def tell_destination(context: Any, uri: str) -> None:
         push(DESTINATION_KEY, uri)
 
 
+def told_destination(context: Any) -> str | None:
+    """Return what :func:`tell_destination` said for this very task instance, None where nothing can be found."""
+    ti = context.get("ti")
+    if ti is None or not hasattr(ti, "xcom_pull"):
+        return None
+    told = ti.xcom_pull(task_ids=ti.task_id, key=DESTINATION_KEY, map_indexes=ti.map_index)
+    return told if isinstance(told, str) else None
+
+
 class WisdomGateVideoLink(BaseOperatorLink):
     """Leads to the player. The worker computes it after every state, the deferred one included."""
 

@@ -18,6 +18,7 @@ from airflow_provider_wisdomgate.clips import transitions
 from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
 from airflow_provider_wisdomgate.clips.download import interruptible_sleep, never_stop
 from airflow_provider_wisdomgate.clips.ledger import (
+    Await,
     Claim,
     Done,
     Follow,
@@ -34,9 +35,12 @@ from airflow_provider_wisdomgate.gateway.video import Video
 # A claim lives so much longer than one attempt of the create can take. Whoever is stopped for longer than that between
 # a look at the clock and the request (a machine that sleeps) is the one case that no ledger can see.
 MARGIN = 60.0
-AWAIT_DELAY = 0.5
+# How often a sibling's claim is read again: often at first, when its create is about to be answered.
+AWAIT_DELAY, LONGEST_AWAIT_DELAY = 0.5, 5.0
 # The id of a video that was paid for is written again and again for about a minute.
 RECORD_DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# What else is to be corrected gets a moment: a task that is being killed has five seconds.
+CORRECT_DELAYS = (0.5, 1.0)
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class ClipClaim:
         """
         self.destination.remove_partial_files()
         self._recall_id()
+        delay = AWAIT_DELAY
         while True:
             found = self.destination.find()
             try:
@@ -90,7 +95,9 @@ class ClipClaim:
                 return step, step.found
             if isinstance(step, Claim) and (mine := self._claim(found, attempt_seconds)):
                 return step, mine
-            interruptible_sleep(AWAIT_DELAY, self.check)  # an Await, or another try was quicker: read again
+            # An Await, or another try was quicker: read again.
+            interruptible_sleep(min(delay, step.seconds) if isinstance(step, Await) else AWAIT_DELAY, self.check)
+            delay = min(delay * 1.5, LONGEST_AWAIT_DELAY)
 
     def _recall_id(self) -> None:
         """Record an id here that an earlier try could not write here."""
@@ -140,7 +147,7 @@ class ClipClaim:
     def create(self, mine: Manifest, send: Callable[[Callable[[], None]], Video]) -> Manifest:
         """Send the create and record its id. A create that surely made nothing gives the claim back.
 
-        :param send: sends the create, and calls its argument before each attempt.
+        :param send: sends the create; calls its argument before each attempt and sleeps with :meth:`sleep`.
         """
         try:
             video = send(lambda: self._keep_claim(mine))
@@ -152,6 +159,10 @@ class ClipClaim:
             raise
         log.info("Video %s is %s; its manifest is %s.json", video.id, video.status, mine.uri)
         return self._record_id(mine, video)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep between two attempts: who is killed there has sent nothing that counts, and gives the claim back."""
+        interruptible_sleep(seconds, self.check)
 
     def _keep_claim(self, mine: Manifest) -> None:
         """Make sure that the claim lives through another attempt. The clock is this process's own."""
@@ -183,11 +194,19 @@ class ClipClaim:
         self._change(lambda found: transitions.returned(found, mine))
 
     def _change(self, decide: Callable[[Manifest | None], Manifest | None]) -> None:
-        """Change the manifest while another error is on its way, which counts more than one of this."""
-        try:
-            self.destination.update(decide)
-        except errors.WisdomGateError as error:
-            log.warning("The manifest %s.json could not be corrected: %s", self.destination.uri, error)
+        """Change the manifest while another error is on its way, which counts more than one of this.
+
+        Tried again: a claim that is left behind makes the next try wait, and then call its create lost.
+        """
+        for delay in (*CORRECT_DELAYS, None):
+            try:
+                self.destination.update(decide)
+                return
+            except errors.WisdomGateError as error:
+                if delay is None:
+                    log.warning("The manifest %s.json could not be corrected: %s", self.destination.uri, error)
+                else:
+                    time.sleep(delay)
 
 
 def _unrecorded(mine: Manifest, video: Video, error: errors.StorageError) -> errors.StorageError:

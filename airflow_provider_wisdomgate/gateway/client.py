@@ -57,10 +57,12 @@ class Client:
         call: Call[T],
         retry_policy: RetryPolicy | None = None,
         before_attempt: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], None] | None = None,
     ) -> T:
         """Send a call, again where that costs nothing, and return what its parser makes of the answer.
 
         :param before_attempt: called before the call is sent, each time; raises to send nothing any more.
+        :param sleep: sleeps so many seconds between two attempts; may raise, then nothing more is sent.
         :raises WisdomGateError: the typed error of the last attempt.
         :raises LostCreateError: a call that costs may have arrived without an answer.
         """
@@ -71,7 +73,8 @@ class Client:
             try:
                 return self._send_once(call)
             except errors.WisdomGateError as error:
-                time.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy))
+                delay = after_error(call, error, attempt, retry_policy or self.retry_policy)
+            (sleep or time.sleep)(delay)
 
     def _send_once(self, call: Call[T]) -> T:
         with self._open(call) as (response, is_own):

@@ -31,7 +31,7 @@ from airflow_provider_wisdomgate.clips.memory import memory_of
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
 from airflow_provider_wisdomgate.gateway.routes import Call, Part, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
-from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
+from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
 from airflow_provider_wisdomgate.operators.base import CreateArguments, check_choice, destination_of, made_by
 from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait
 from airflow_provider_wisdomgate.polling.events import result_of, video_of
@@ -136,9 +136,9 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
     ) -> dict[str, Any]:
         """Store the video of the trigger's event, or raise the error of its end.
 
-        :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is resolved again.
+        :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is as it was told then.
         """
-        target = Destination(destination or self._destination(context))
+        target = Destination(destination or told_destination(context) or self._destination(context))
         manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
         return self._store(context, target, manifest, lambda: video_of(event, may_recreate=True))
 
@@ -169,7 +169,7 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         call = replace(call, idempotency_key=mine.claim_id)
         try:
-            return claim.create(mine, lambda keep_claim: self.hook.client.send(call, before_attempt=keep_claim))
+            return claim.create(mine, lambda keep_claim: self.hook.client.send(call, None, keep_claim, claim.sleep))
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise

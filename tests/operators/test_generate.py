@@ -18,6 +18,7 @@ from support import LocalPlace, S3Place, asked, fire, put_manifest, resume, sha2
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -332,6 +333,22 @@ def test_a_killed_wait_leaves_its_video_to_the_next_try(
     assert manifest_of(local)["phase"] == "created"
     generate("render=0.4").execute(context())
     assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (1, 1))
+
+
+def test_a_task_that_is_killed_while_it_waits_to_create_says_that_nothing_was_made(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    operator = generate("render=0 create=429-day")
+    operator.hook.client.retry_policy = RetryPolicy(attempts=2, longest_wait=3600.0)
+    worker, ends = started(operator, context())
+    while not sandbox.counts()["create_requests"]:
+        worker.join(0.01)
+        assert worker.is_alive()
+    operator.on_kill()
+    worker.join()
+    assert ([type(end) for end in ends], local.names()) == ([errors.StoppedError], [])
+    generate().execute(context())
+    assert sandbox.counts()["creates"] == 1
 
 
 def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(

@@ -265,6 +265,25 @@ def test_a_claim_whose_writing_failed_is_taken_back(
     assert (stored["phase"], sandbox.counts()["create_requests"]) == ("stored", 1)
 
 
+def test_a_claim_is_given_back_though_the_storage_fails_once(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left behind, it would be waited for by the next try, and then called a lost create [sim]."""
+    monkeypatch.setattr(claiming, "CORRECT_DELAYS", (0.0, 0.0))
+    real, left = os.unlink, [2]
+
+    def refused(path: Any, **options: Any) -> None:
+        if left[0] and str(path).endswith(".json"):
+            left[0] -= 1
+            raise OSError(errno.EIO, "Input/output error")
+        real(path, **options)
+
+    monkeypatch.setattr(os, "unlink", refused)
+    with pytest.raises(errors.BadRequestError):
+        generate("create=400").execute(context())
+    assert (left, local.names()) == ([0], [])
+
+
 # ----------------------------------------------------------------------------------- runs, places, other requests
 
 
