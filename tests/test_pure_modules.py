@@ -19,7 +19,11 @@ PURE = tuple(
 # All that deciding needs of the standard library: no socket, no file, no clock, no chance.
 PURE_MAY = {
     "__future__",
+    "backports",
+    "brotli",
     "collections.abc",
+    "compression",
+    "contextlib",
     "dataclasses",
     "datetime",
     "email.utils",

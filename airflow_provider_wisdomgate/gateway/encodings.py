@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from importlib import import_module
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
+
+brotli: Any = None
+zstd: Any = None
+with suppress(ImportError):
+    import brotli
+with suppress(ImportError):
+    from backports import zstd
+with suppress(ImportError):
+    from compression import zstd
 
 # A megabyte of gzip may be a gigabyte of zeros: never more than this is decoded at once.
 PIECE = 1024 * 1024
@@ -86,11 +95,7 @@ class Brotli:
     is_encoded = True
 
     def __init__(self) -> None:
-        library: Any = import_module("brotli")
-        self._error: type[Exception] = library.error
-        self._stream = library.Decompressor()
-        if not hasattr(self._stream, "can_accept_more_data"):
-            raise ImportError("brotli is older than 1.2")
+        self._stream = brotli.Decompressor()
         self._has_begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -102,7 +107,7 @@ class Brotli:
                 data = b""
                 if piece:
                     yield piece
-        except self._error as error:
+        except brotli.error as error:
             raise errors.ContentError(f"The answer cannot be decoded: {error}.") from error
 
     def finish(self) -> None:
@@ -117,13 +122,7 @@ class Zstd:
     is_encoded = True
 
     def __init__(self) -> None:
-        try:
-            library: Any = import_module("compression.zstd")
-        except ImportError:
-            library = import_module("backports.zstd")
-        self._error: type[Exception] = library.ZstdError
-        self._new = library.ZstdDecompressor
-        self._stream = self._new()
+        self._stream = zstd.ZstdDecompressor()
         self._has_begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -131,13 +130,13 @@ class Zstd:
         try:
             while data or not (self._stream.needs_input or self._stream.eof):
                 if self._stream.eof:
-                    self._stream = self._new()
+                    self._stream = zstd.ZstdDecompressor()
                 self._has_begun = True
                 piece = self._stream.decompress(data, max_length=PIECE)
                 data = self._stream.unused_data if self._stream.eof else b""
                 if piece:
                     yield piece
-        except self._error as error:
+        except zstd.ZstdError as error:
             raise errors.ContentError(f"The answer cannot be decoded: {error}.") from error
 
     def finish(self) -> None:
@@ -158,17 +157,14 @@ def decoder_of(encoding: str | None, status: int | None = None) -> Decoder:
     names = [name for name in names if name not in PLAIN]
     if not names:
         return Plain()
-    try:
-        if names in (["gzip"], ["x-gzip"]):
-            return Zlib(GZIP)
-        if names == ["deflate"]:
-            return Zlib(ZLIB)
-        if names == ["br"]:
-            return Brotli()
-        if names == ["zstd"]:
-            return Zstd()
-    except ImportError:
-        pass
+    if names in (["gzip"], ["x-gzip"]):
+        return Zlib(GZIP)
+    if names == ["deflate"]:
+        return Zlib(ZLIB)
+    if names == ["br"] and brotli and hasattr(brotli.Decompressor, "can_accept_more_data"):
+        return Brotli()
+    if names == ["zstd"] and zstd:
+        return Zstd()
     raise errors.UnexpectedReplyError(
         f"The answer is encoded ({', '.join(names)[:80]}), which nobody asked for.",
         next_step="A proxy on the way compresses answers: let it leave this gateway's alone"

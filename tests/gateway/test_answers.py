@@ -20,6 +20,7 @@ from support import QUICK, LocalPlace, made, whole, zstd
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import client as client_module
+from airflow_provider_wisdomgate.gateway import encodings as encodings_module
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.retry import ONCE
@@ -138,6 +139,16 @@ def test_what_cannot_be_decoded_is_a_passing_fault(
     gateway.answer = in_turn(http(200, body, {"Content-Encoding": name}))
     error = error_of(send, routes.get_video("video_1"))
     assert (type(error), error.is_transient) == (kind, True)
+
+
+@pytest.mark.parametrize(("name", "library"), [("br", "brotli"), ("zstd", "zstd")])
+def test_what_no_library_here_decodes_says_what_would(
+    name: str, library: str, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encodings_module, library, None)
+    gateway.answer = in_turn(http(200, TOLD, {"Content-Encoding": name}))
+    with pytest.raises(errors.UnexpectedReplyError, match=f"install .*{library}"):
+        send_sync(WisdomGateHook(), routes.get_video("video_1"))
 
 
 def gzip_bomb() -> bytes:
