@@ -32,6 +32,12 @@ FORM_EXTRAS = {
         "description": "Seconds without a byte from the gateway before a request counts as failed. Unset: 60.",
         "type": "number",
     },
+    "min_balance": {
+        "label": "Minimum balance",
+        "description": "No create is sent while the account has less than this, where the gateway tells its balance. "
+        "Unset: no limit.",
+        "type": "number",
+    },
 }
 
 

@@ -113,6 +113,12 @@ class ConnectionBrokenError(WisdomGateError):
     is_transient = True
 
 
+class BalanceTooLowError(WisdomGateError, AirflowFailException):
+    """The account has less than ``min_balance``: no create was sent."""
+
+    next_step = "Add credit at the gateway, or lower min_balance (of the task, or the connection's extra)."
+
+
 class GatewayError(WisdomGateError):
     """The gateway answered, with an error."""
 

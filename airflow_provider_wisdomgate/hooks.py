@@ -28,19 +28,19 @@ from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
 from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Wanted
-from airflow_provider_wisdomgate.clips.paid_video import CONTENT_MISSING, PaidVideo, StoredVideo
+from airflow_provider_wisdomgate.clips.paid_video import PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.account import check_account, require_balance
 from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
-from airflow_provider_wisdomgate.gateway.video import Video, failure_of
+from airflow_provider_wisdomgate.gateway.video import Video, missing_content
 from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
 
-TEST_TIMEOUT = 5.0
 ID_REMEDY = "Give the id that a create returned."
 
 
@@ -126,7 +126,23 @@ class WisdomGateHook(HttpHook):
             the model takes; passed through.
         :raises LostCreateError: it may have arrived, its answer did not.
         """
-        return self.client.send(self.create_call(model, prompt, fields))
+        return self.send_create(self.create_call(model, prompt, fields))
+
+    def send_create(
+        self,
+        call: routes.Call[Video],
+        min_balance: float | None = None,
+        before_attempt: Callable[[], None] = never_stop,
+        sleep: Callable[[float], None] | None = None,
+    ) -> Video:
+        """Send a create or a remix, unless the account has less than it must.
+
+        :param min_balance: what it must have; left out, the connection's ``min_balance``.
+        :param before_attempt, sleep: see :meth:`gateway.client.Client.send`.
+        :raises BalanceTooLowError: it has less; nothing was sent.
+        """
+        require_balance(self.client, self.settings.min_balance if min_balance is None else min_balance)
+        return self.client.send(call, None, before_attempt, sleep)
 
     def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
         """Check a create's arguments and make its call. Sends nothing."""
@@ -183,13 +199,26 @@ class WisdomGateHook(HttpHook):
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
         """Ask for another version of a video. Costs like a create."""
+        return self.send_create(self.remix_call(video_id, prompt))
+
+    def remix_call(self, video_id: str, prompt: str) -> routes.Call[Video]:
+        """Check a remix's arguments and make its call. Sends nothing."""
         routes.check_text("video_id", video_id, ID_REMEDY)
         routes.check_text("prompt", prompt, "Give the text that describes the change.")
-        return self.client.send(replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex))
+        return replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex)
 
     def delete_video(self, video_id: str) -> None:
         """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
         self.client.send(routes.delete_video(routes.check_text("video_id", video_id, ID_REMEDY)))
+
+    def delete_copy(self, video_id: str) -> None:
+        """Delete the gateway's copy of a clip that is stored; where that fails, a warning says so."""
+        try:
+            self.delete_video(video_id)
+        except errors.WisdomGateError as error:
+            self.log.warning("Video %s is stored, and could not be deleted at the gateway: %s", video_id, error)
+        else:
+            self.log.info("Video %s is stored, and deleted at the gateway", video_id)
 
     def get_balance(self) -> dict[str, Any]:
         """Return the account's balance as the gateway words it. Free."""
@@ -204,6 +233,7 @@ class WisdomGateHook(HttpHook):
         max_bytes: int = MAX_BYTES,
         made_by: Mapping[str, Any] | None = None,
         check: Callable[[], None] = never_stop,
+        delete_after_download: bool = False,
     ) -> StoredVideo:
         """Stream a finished video's content to storage, whole or not at all.
 
@@ -212,6 +242,7 @@ class WisdomGateHook(HttpHook):
             fetches it anew, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
         :param made_by: recorded in the manifest: which task stored it.
         :param check: called between chunks; raises to stop.
+        :param delete_after_download: delete the video at the gateway once it is stored; failing that, warn.
         """
         routes.check_text("video_id", video_id, ID_REMEDY)
         target = Destination(resolve_destination(destination, self.storage_path))
@@ -221,11 +252,14 @@ class WisdomGateHook(HttpHook):
         if isinstance(step, Done):
             return step.found
         try:
-            return PaidVideo(target, manifest, max_bytes, check).download(None, self.open_content)
+            stored = PaidVideo(target, manifest, max_bytes, check).download(None, self.open_content)
         except errors.WisdomGateError:
             if isinstance(step, Claim):
                 claim.give_back(manifest)  # nothing was paid here, so nothing need be remembered
             raise
+        if delete_after_download:
+            self.delete_copy(video_id)
+        return stored
 
     @property
     def storage_path(self) -> str | None:
@@ -246,23 +280,12 @@ class WisdomGateHook(HttpHook):
                     self._forget_connection()
                     content = stack.enter_context(self.client.content(video_id, offset, validator))
             except errors.VideoNotFoundError as error:
-                raise self._why_not_found(video_id, error) from error
+                raise missing_content(self.get_video(video_id), error) from error
             self._content = content
             try:
                 yield content
             finally:
                 self._content = None
-
-    def _why_not_found(self, video_id: str, error: errors.VideoNotFoundError) -> errors.GatewayError:
-        video = self.get_video(video_id)
-        facts = {**error.facts, "expires_at": video.expires_at}
-        if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
-            return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
-        if video.is_failed:
-            return failure_of(video, may_recreate=False)
-        if video.is_done:
-            facts["code"] = CONTENT_MISSING
-        return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)
 
     def interrupt(self) -> None:
         """End a read of content that waits for bytes; safe to call from a signal handler."""
@@ -272,20 +295,6 @@ class WisdomGateHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the balance, or the models where there is none: free, one to two short requests."""
         try:
-            settings = self.settings
-            try:
-                balance = self.client.send(replace(routes.get_balance(), timeout=TEST_TIMEOUT), ONCE)
-                amount = balance.get("available_balance")
-                return True, f"The key works at {settings.base_url}" + (
-                    "." if amount is None else f"; available balance: {amount}."
-                )
-            except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError):
-                self.client.send(replace(routes.list_models(), timeout=TEST_TIMEOUT), ONCE)
-                return True, f"The key works at {settings.base_url} (this gateway tells no balance)."
-        except (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError) as error:
-            return False, (
-                f"{settings.base_url} answers (HTTP {error.status}), but not as a video gateway: check the path in "
-                f"the Base URL. A good one is {DEFAULT_BASE_URL}."
-            )
+            return check_account(self.client)
         except errors.WisdomGateError as error:
             return False, str(error)

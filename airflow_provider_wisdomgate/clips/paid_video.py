@@ -18,16 +18,13 @@ from airflow_provider_wisdomgate.clips.destination import MAX_TURNS, Destination
 from airflow_provider_wisdomgate.clips.download import DOWNLOAD_RETRIES, MAX_BYTES, PartialClip, fetch, never_stop
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory
-from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.gateway.video import CONTENT_MISSING, Video
 
 if TYPE_CHECKING:
     from airflow_provider_wisdomgate.gateway.content import Content
 
 # What a download returns: a manifest in phase "stored".
 StoredVideo = Manifest
-
-# Our own word on an error: the video is finished, and its content answers 404.
-CONTENT_MISSING = "content_missing"
 
 OpenContent = Callable[[str, int, str | None], AbstractContextManager["Content"]]
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.urls import normal_base_url, normal_proxy
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout")
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance")
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
 HTTP_EXTRAS = frozenset(
     {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
@@ -46,6 +46,7 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     requests_per_minute: int | None = None
     storage_path: str | None = None
+    min_balance: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
@@ -72,6 +73,7 @@ class Settings:
             timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
             storage_path=known.get("storage_path"),
+            min_balance=_positive(conn_id, known, "min_balance"),
             headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
             proxies=read_proxies(known.get("proxies", known.get("proxy"))),
             verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),

@@ -16,6 +16,9 @@ from airflow_provider_wisdomgate.gateway.dialects import (
 )
 from airflow_provider_wisdomgate.gateway.values import number_of, text_of
 
+# Our own word on an error: the video is finished, and its content answers 404.
+CONTENT_MISSING = "content_missing"
+
 TIMES = ("created_at", "completed_at", "expires_at")
 
 
@@ -84,3 +87,15 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
         request_id=video.request_id,
         expires_at=video.expires_at,
     )
+
+
+def missing_content(video: Video, error: errors.GatewayError) -> errors.GatewayError:
+    """Make the typed error of content that answers 404: not there yet, expired, or failed; the video's status tells."""
+    facts = {**error.facts, "expires_at": video.expires_at}
+    if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
+        return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
+    if video.is_failed:
+        return failure_of(video, may_recreate=False)
+    if video.is_done:
+        facts["code"] = CONTENT_MISSING
+    return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)

@@ -26,7 +26,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class WisdomGateBaseOperator(BaseOperator):
-    """What the three operators share: the connection, and an ear for being killed."""
+    """What our operators share: the connection, and an ear for being killed."""
 
     delete_on_kill = False
 
@@ -147,6 +147,15 @@ def made_by(context: Context, retries: int | None) -> dict[str, Any]:
         "run_started": started.isoformat() if started else None,
         "round": tries - (retries or 0) if isinstance(tries, int) else None,
     }
+
+
+def check_amount(name: str, value: Any) -> None:
+    """Refuse what is no amount of credit.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+        raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

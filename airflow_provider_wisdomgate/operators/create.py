@@ -27,6 +27,6 @@ class WisdomGateCreateVideoOperator(CreateArguments):
 
     def execute(self, context: Context) -> str:
         """Return the video's id."""
-        video = self.hook.client.send(self._call())
+        video = self.hook.send_create(self._call())
         self.log.info("Video %s is %s", video.id, video.status)
         return video.id

@@ -25,6 +25,8 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
     :param if_exists: ``skip`` succeeds without a request when this very video is there, ``replace`` fetches it
         anew, ``fail`` fails. (templated)
     :param max_bytes: give up on content larger than this.
+    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
+        warning where it cannot.
     """
 
     template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")
@@ -38,6 +40,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
         destination: str | None = None,
         if_exists: IfExists = "skip",
         max_bytes: int = MAX_BYTES,
+        delete_after_download: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -45,6 +48,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
         self.destination = destination
         self.if_exists = if_exists
         self.max_bytes = max_bytes
+        self.delete_after_download = delete_after_download
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest."""
@@ -59,5 +63,6 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
             max_bytes=self.max_bytes,
             made_by=made_by(context, self.retries),
             check=self._check,
+            delete_after_download=self.delete_after_download,
         )
         return self._finish(context, stored)

@@ -24,15 +24,20 @@ from airflow_provider_wisdomgate.clips.ledger import (
     OnLostCreate,
     Wanted,
     fingerprint,
-    found_again,
 )
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import memory_of
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
-from airflow_provider_wisdomgate.gateway.routes import Call, Part, longest_attempt
+from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
-from airflow_provider_wisdomgate.operators.base import CreateArguments, check_choice, destination_of, made_by
+from airflow_provider_wisdomgate.operators.base import (
+    WisdomGateBaseOperator,
+    check_amount,
+    check_choice,
+    destination_of,
+    made_by,
+)
 from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait
 from airflow_provider_wisdomgate.polling.events import result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
@@ -44,36 +49,16 @@ DELETED = "Deleted, since its task was killed"
 KNOWN_EVERYWHERE_AFTER = 60.0
 
 
-class WisdomGateGenerateVideoOperator(CreateArguments):
-    """Asks for a video, waits for it and stores it: one task that can be killed, retried and cleared at any time.
+class DurableVideoOperator(WisdomGateBaseOperator):
+    """Asks for a video, waits for it and stores it; what is asked for, and how, its children say.
 
-    The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
-    again. Returns the manifest as a plain dict. Takes the arguments of
-    :class:`WisdomGateCreateVideoOperator`, and:
-
-    :param destination: as for :class:`WisdomGateDownloadVideoOperator`. (templated)
-    :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
-        ``replace`` makes a new one in its place; ``fail`` fails. (templated)
-    :param timeout: seconds that one try waits for the video.
-    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
-    :param deferrable: wait in the triggerer, without a worker slot.
-    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
-        ``fail``; ``find`` it in the gateway's list of videos, and fail where that does not tell which one it is; or
-        ``create`` another one.
-    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
-        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
-    :param record_prompt: write the prompt into the manifest; its hash is there either way.
-    :param max_bytes: give up on content larger than this.
+    The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying again.
     """
 
-    template_fields: Sequence[str] = (
-        *CreateArguments.template_fields,
-        "destination",
-        "if_exists",
-        "on_lost_create",
-    )
-    ui_color = "#d9d7f2"
+    template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create")
     operator_extra_links = (WisdomGateVideoLink(),)
+    lost_create_choices: tuple[OnLostCreate, ...] = ("fail", "create")
+    prompt: str
 
     def __init__(
         self,
@@ -86,6 +71,8 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
         on_lost_create: OnLostCreate = "fail",
         record_prompt: bool = True,
         delete_on_kill: bool = False,
+        delete_after_download: bool = False,
+        min_balance: float | None = None,
         max_bytes: int = MAX_BYTES,
         **kwargs: Any,
     ) -> None:
@@ -93,12 +80,26 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
         self.destination = destination
         self.if_exists = if_exists
         self.delete_on_kill = delete_on_kill
+        self.delete_after_download = delete_after_download
+        self.min_balance = min_balance
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.on_lost_create = on_lost_create
         self.record_prompt = record_prompt
         self.max_bytes = max_bytes
+
+    def _call(self) -> Call[Video]:
+        """Check the arguments and make the call that costs. Sends nothing."""
+        raise NotImplementedError
+
+    def _request(self, call: Call[Video]) -> dict[str, Any]:
+        """Return what shapes the result besides the gateway and the prompt, in plain JSON types."""
+        raise NotImplementedError
+
+    def _find_lost(self, lost: Manifest) -> Video | None:
+        """Find the video of a lost create at the gateway; None where that cannot be told."""
+        return None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the stored clip, or defer until the video is finished."""
@@ -156,34 +157,34 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
     ) -> dict[str, Any]:
         paid = PaidVideo(target, manifest, self.max_bytes, self._check, memory_of(context))
         with self._accounting_for(paid):
-            return self._finish(context, paid.finish(wait, self.hook.open_content))
+            stored = paid.finish(wait, self.hook.open_content)
+            if self.delete_after_download:
+                self.hook.delete_copy(str(stored.video_id))
+            return self._finish(context, stored)
 
     def _check_arguments(self) -> None:
         """Check everything that can be checked before money is spent."""
         check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
-        check_choice("on_lost_create", self.on_lost_create, ("fail", "find", "create"))
+        check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
         for name in ("timeout", "poll_interval"):
             if not isinstance(value := getattr(self, name), int | float) or not value > 0:
                 raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
+        check_amount("min_balance", self.min_balance)
 
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         call = replace(call, idempotency_key=mine.claim_id)
+
+        def send(keep_claim: Callable[[], None]) -> Video:
+            return self.hook.send_create(call, self.min_balance, keep_claim, claim.sleep)
+
         try:
-            return claim.create(mine, lambda keep_claim: self.hook.client.send(call, None, keep_claim, claim.sleep))
+            return claim.create(mine, send)
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise
             does = {"find": "looks for it in the gateway's list", "create": "creates it anew"}[self.on_lost_create]
             advice = f"A retry {does}, as on_lost_create={self.on_lost_create!r} says."
             raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
-
-    def _find_lost(self, lost: Manifest) -> Video | None:
-        try:
-            listed = self.hook.list_videos()
-        except errors.WisdomGateError as error:
-            self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
-            return None
-        return found_again(lost, Wanted({"model": self.model}), listed, self.prompt)
 
     def _destination(self, context: Context) -> str:
         return resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
@@ -231,17 +232,11 @@ class WisdomGateGenerateVideoOperator(CreateArguments):
             paid.record_failure(errors.VideoFailedError(DELETED))
 
     def _wanted(self, call: Call[Video], context: Context) -> Wanted:
-        options = self._options()
-        options.pop("input_reference", None)
-        prompt_hash = hashlib.sha256(self.prompt.encode()).hexdigest()
-        request: dict[str, Any] = {
+        request = {
             "base_url": self.hook.settings.base_url,
-            "model": self.model,
-            "prompt_sha256": prompt_hash,
+            "prompt_sha256": hashlib.sha256(self.prompt.encode()).hexdigest(),
+            **self._request(call),
         }
-        request["fields"] = {name: str(v) if name == "seconds" else v for name, v in sorted(options.items())}
-        if isinstance(part := (call.form or {}).get("input_reference"), Part):
-            request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
         recorded = {**request, "prompt": self.prompt} if self.record_prompt else request
         return Wanted(recorded, fingerprint(request), made_by=made_by(context, self.retries))
 

@@ -1,0 +1,93 @@
+"""The account behind a connection: whether its key works, and whether it has enough for a create.
+
+For ``min_balance`` the balance is read at most once a minute for each account in a process, so many tasks at once may
+spend a minute's worth below it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+
+from airflow_provider_wisdomgate import DEFAULT_BASE_URL
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway import routes
+from airflow_provider_wisdomgate.gateway.client import Client
+from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
+from airflow_provider_wisdomgate.gateway.values import number_of
+
+KNOWN_FOR = 60.0
+TIMEOUT = 10.0
+FEW = RetryPolicy(attempts=3)
+TEST_TIMEOUT = 5.0
+# What a gateway says that has no such route; without a word of its own, what its framework says.
+HAS_NO_ROUTE = (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError)
+NO_ROUTE_STATUSES = (404, 405)
+
+log = logging.getLogger(__name__)
+_lock = threading.Lock()
+# Account -> when it was read (this process's clock), and what it had.
+_known: dict[tuple[str, str], tuple[float, float | None]] = {}
+
+
+def check_account(client: Client) -> tuple[bool, str]:
+    """Ask for the balance, or the models where there is none: free, one to two short requests.
+
+    :raises WisdomGateError: the gateway cannot be reached, or refuses the key.
+    """
+    url = client.settings.base_url
+    try:
+        try:
+            balance = client.send(replace(routes.get_balance(), timeout=TEST_TIMEOUT), ONCE)
+            amount = balance.get("available_balance")
+            return True, f"The key works at {url}" + ("." if amount is None else f"; available balance: {amount}.")
+        except HAS_NO_ROUTE:
+            client.send(replace(routes.list_models(), timeout=TEST_TIMEOUT), ONCE)
+            return True, f"The key works at {url} (this gateway tells no balance)."
+    except HAS_NO_ROUTE as error:
+        return False, (
+            f"{url} answers (HTTP {error.status}), but not as a video gateway: check the path in the Base URL. "
+            f"A good one is {DEFAULT_BASE_URL}."
+        )
+
+
+def require_balance(client: Client, minimum: float | None) -> None:
+    """Return where the account has enough, or where the gateway tells no balance.
+
+    :raises BalanceTooLowError: it has less.
+    :raises WisdomGateError: the balance could not be read this time, so whether there is enough is not known.
+    """
+    if not minimum:
+        return
+    amount = _balance(client)
+    if amount is not None and amount < minimum:
+        raise errors.BalanceTooLowError(
+            f"The account at {client.settings.base_url} has {amount:g}, less than min_balance ({minimum:g}); "
+            "no create was sent."
+        )
+
+
+def _balance(client: Client) -> float | None:
+    account = (client.settings.base_url, client.settings.api_key)
+    with _lock:
+        when, amount = _known.get(account, (float("-inf"), None))
+        if time.monotonic() - when >= KNOWN_FOR:
+            amount = _read(client)
+            _known[account] = (time.monotonic(), amount)
+    return amount
+
+
+def _read(client: Client) -> float | None:
+    try:
+        balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW)
+    except HAS_NO_ROUTE as error:
+        if error.status not in NO_ROUTE_STATUSES:
+            raise
+        log.warning("min_balance has no effect, this gateway tells no balance: %s", error)
+        return None
+    amount = number_of(balance.get("available_balance"))
+    if amount is None:
+        log.warning("min_balance has no effect, this gateway's balance has no available_balance.")
+    return amount

@@ -1,0 +1,65 @@
+"""Generates a clip: one durable task that asks for a video, waits for it and stores it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.ledger import OnLostCreate, Wanted, found_again
+from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.routes import Call, Part
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.operators.base import CreateArguments
+from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
+
+
+class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
+    """Asks for a video, waits for it and stores it: one task that can be killed, retried and cleared at any time.
+
+    The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
+    again. Returns the manifest as a plain dict. Takes the arguments of
+    :class:`WisdomGateCreateVideoOperator`, and:
+
+    :param destination: as for :class:`WisdomGateDownloadVideoOperator`. (templated)
+    :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
+        ``replace`` makes a new one in its place; ``fail`` fails. (templated)
+    :param timeout: seconds that one try waits for the video.
+    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
+        ``fail``; ``find`` it in the gateway's list of videos, and fail where that does not tell which one it is; or
+        ``create`` another one. (templated)
+    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
+        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
+    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
+        warning where it cannot. A clip that is removed from storage can then not be fetched again.
+    :param min_balance: send no create while the account has less than this, where the gateway tells its balance;
+        left out, the connection's ``min_balance`` counts.
+    :param record_prompt: write the prompt into the manifest; its hash is there either way.
+    :param max_bytes: give up on content larger than this.
+    """
+
+    template_fields: Sequence[str] = (*CreateArguments.template_fields, *DurableVideoOperator.template_fields)
+    ui_color = "#d9d7f2"
+    lost_create_choices: tuple[OnLostCreate, ...] = ("fail", "find", "create")
+
+    def _request(self, call: Call[Video]) -> dict[str, Any]:
+        options = self._options()
+        options.pop("input_reference", None)
+        request: dict[str, Any] = {
+            "model": self.model,
+            "fields": {name: str(v) if name == "seconds" else v for name, v in sorted(options.items())},
+        }
+        if isinstance(part := (call.form or {}).get("input_reference"), Part):
+            request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
+        return request
+
+    def _find_lost(self, lost: Manifest) -> Video | None:
+        try:
+            listed = self.hook.list_videos()
+        except errors.WisdomGateError as error:
+            self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
+            return None
+        return found_again(lost, Wanted({"model": self.model}), listed, self.prompt)
