@@ -15,11 +15,11 @@ from airflow_provider_wisdomgate import exceptions as errors
 brotli: Any = None
 zstd: Any = None
 with suppress(ImportError):
-    import brotli
+    import brotli  # type: ignore[no-redef,unused-ignore]
 with suppress(ImportError):
-    from backports import zstd
+    from backports import zstd  # type: ignore[no-redef,unused-ignore]
 with suppress(ImportError):
-    from compression import zstd
+    from compression import zstd  # type: ignore[no-redef,unused-ignore]
 
 # A megabyte of gzip may be a gigabyte of zeros: never more than this is decoded at once.
 PIECE = 1024 * 1024
