@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ def gateway(connect: Callable[..., Any]) -> Iterator[Sandbox]:
         yield gateway
 
 
-def run(name: str) -> dict[str, list[Any]]:
-    """Run an example to its end, polling often, and return what each task's instances returned."""
+def run(name: str, **options: Any) -> dict[str, list[Any]]:
+    """Run an example to its end, polling often, and return what each task's instances returned.
+
+    :param options: of ``dag.test()``.
+    """
     dag = runpy.run_path(str(EXAMPLES / f"{name}.py"))["dag"]
     for task in dag.tasks:
         for pace in ("poll_interval", "poke_interval"):
@@ -34,7 +38,7 @@ def run(name: str) -> dict[str, list[Any]]:
                 setattr(task, pace, 0.1)
         if hasattr(task, "partial_kwargs"):
             task.partial_kwargs["poll_interval"] = 0.1
-    ended = dag.test()
+    ended = dag.test(**options)
     assert ended.state == "success"
     returned: dict[str, list[Any]] = {}
     for instance in sorted(ended.get_task_instances(), key=lambda each: each.map_index):
@@ -82,6 +86,18 @@ def test_many_prompts_make_one_clip_each(airflow_db: None, gateway: Sandbox) -> 
     ]
     prompts = [video["prompt"] for video in gateway.videos()]
     assert sorted(prompts) == [f"A postcard from {city}, animated" for city in ("Lima", "Lisbon", "Osaka")]
+
+
+def test_a_second_backfill_of_a_day_asks_for_nothing(airflow_db: None, gateway: Sandbox, tmp_path: Path) -> None:
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2)]
+    first = [run("daily_clip_backfill", logical_date=day)["clip"] for day in days]
+    asked = gateway.counts()
+    assert [path_of(clip).relative_to(tmp_path / "clips").as_posix() for (clip,) in first] == [
+        "harbour/2026-01-01.mp4",
+        "harbour/2026-01-02.mp4",
+    ]
+    assert [run("daily_clip_backfill", logical_date=day)["clip"] for day in days] == first
+    assert (gateway.counts(), asked["creates"]) == (asked, 2)
 
 
 def test_the_dag_in_the_readme_is_the_example_word_for_word() -> None:

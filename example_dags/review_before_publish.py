@@ -1,0 +1,42 @@
+"""A person looks at the clip in Airflow's own UI, and publishes it or says what another one should show. Airflow 3.1+.
+
+The question waits on the "Required Actions" page and on the task's own page; the link in it opens the player.
+"""
+
+from airflow.providers.common.compat.sdk import DAG, Param, task
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+from airflow_provider_wisdomgate.links import player_url
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+
+CLIP = {"model": "sora-2", "seconds": 4, "size": "1280x720", "deferrable": True, "retries": 3}
+WATCH = "[Watch the clip]({{ player_url(dag.dag_id, run_id, '%s', -1) }}) before you decide."
+
+
+@task
+def publish(clip: dict) -> str:
+    print(f"Published: {clip['uri']} ({clip['duration']} s)")
+    return clip["uri"]
+
+
+with DAG("review_before_publish", schedule=None, user_defined_macros={"player_url": player_url}) as dag:
+    first = WisdomGateGenerateVideoOperator(task_id="first", prompt="A paper boat sails down a rainy street", **CLIP)
+    review = ApprovalOperator(
+        task_id="review",
+        subject="Publish this clip?",
+        body=WATCH % "first",
+        params={"words": Param("", type="string", title="If not: what should another clip show?")},
+    )
+    published = publish.override(task_id="publish")(first.output)
+
+    # "Reject" skips the task that follows the question, and this one runs only then.
+    second = WisdomGateGenerateVideoOperator(
+        task_id="second",
+        prompt="{{ ti.xcom_pull('review')['params_input']['words'] }}",
+        trigger_rule="all_skipped",
+        **CLIP,
+    )
+    review_second = ApprovalOperator(task_id="review_second", subject="Publish this one?", body=WATCH % "second")
+    published_second = publish.override(task_id="publish_second")(second.output)
+
+    first >> review >> published >> second >> review_second >> published_second
