@@ -147,8 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     how_many = options.videos, options.poll_interval
     print(f"\nSimulated: {options.videos:,} videos a row, poll_interval={options.poll_interval:g}; delays in seconds")
     print(
-        f"\n{'told':12}{'seed':>10}{'polls':>9}{'delay':>9}"
-        f"{'fixed: polls':>14}{'delay':>9}{'x polls':>9}{'x delay':>9}"
+        f"\n{'told':12}{'seed':>10}{'polls':>9}{'delay':>9}{'fixed: polls':>14}{'delay':>9}{'x polls':>9}{'x delay':>9}"
     )
     shares = [told(name, spread, *how_many, seed) for name, spread in JUDGED.items() for seed in SEEDS]
     for what, column in (("polls", 0), ("delay", 1)):
