@@ -9,7 +9,8 @@ Every run is a process of its own; rounds are interleaved and medians are printe
 milliseconds: the longest gap between two beats of a 5 ms heartbeat / the most that this thread computed within one,
 which is what remains of it on a machine that nobody else uses / the longest run of Python's garbage collector, whose
 full collections walk all that importing Airflow has left, in every competitor alike; --freeze takes that out of their
-way (gc.freeze()), to tell its part. Linux only: memory comes from /proc.
+way (gc.freeze()), to tell its part. Judged is the second number; the third is
+printed beside the bare loop's. Linux only: memory comes from /proc.
 """
 
 from __future__ import annotations
@@ -459,6 +460,7 @@ def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> Non
         f"\nWaiting at an interval of {interval:g} s in one loop, videos up to 10 minutes old, HTTP, for {seconds:g} s"
     )
     print(f"{'':18}{'videos':>8}{'of a core':>11}{'polls/s':>9}{'KiB each':>10}{'stall ms':>16}{'at start':>16}")
+    seen: dict[str, Facts] = {}
     for name, count in crowds.items():
         with gateway() as url:
             facts = measure(name, url, "crowd", count, interval, seconds)
@@ -467,8 +469,8 @@ def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> Non
             f"{name:18}{count:8,}{facts['share']:11.2f}{facts['polls']:9.0f}{facts['memory']:10.1f}{stall:>16}{start:>16}"
         )
         assert facts["alive"] == count, facts
-        if name == "ours":
-            ours = facts
+        seen[name] = facts
+    ours = seen["ours"]
     target(f"of a core, {crowds['ours']:,} videos", ours["share"], 0.5)
     target("KiB per waiting video", ours["memory"], 30)
     target(
@@ -476,6 +478,13 @@ def many_waiting(crowds: dict[str, int], interval: float, seconds: float) -> Non
         max(ours["computed"], ours["start_computed"]) * 1000,
         100,
         " ms",
+    )
+    longest = {
+        name: max(seen[name]["collected"], seen[name]["start_collected"]) * 1000 for name in ("ours", "bare aiohttp")
+    }
+    print(
+        f"        beside it, the collector's longest run: ours {longest['ours']:.0f} ms, "
+        f"the bare loop {longest['bare aiohttp']:.0f} ms"
     )
 
 

@@ -22,7 +22,7 @@ from airflow_provider_wisdomgate.gateway.dialects import (
     UPSTREAM_STATUS,
 )
 from airflow_provider_wisdomgate.gateway.values import loads, moment_of, number_of, shortened, text_of
-from airflow_provider_wisdomgate.gateway.video import TIMES, Video
+from airflow_provider_wisdomgate.gateway.video import Video
 
 LONGEST_RETRY_AFTER = 2 * 86400.0
 
@@ -171,17 +171,21 @@ def _video(body: Any, reply: Reply) -> Video | None:
     if not video_id:
         return None
     message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
-    texts = ("status", "model", "seconds", "size", "remixed_from_video_id")
-    values: dict[str, Any] = {name: text_of(body.get(name)) for name in texts}
-    values |= {name: moment_of(body.get(name)) for name in TIMES}
     return Video(
         id=video_id,
+        status=text_of(body.get("status")),
+        model=text_of(body.get("model")),
         progress=number_of(str(body.get("progress")).rstrip("%")),
-        prompt=text_of(body.get("prompt")),
+        created_at=moment_of(body.get("created_at")),
+        completed_at=moment_of(body.get("completed_at")),
+        expires_at=moment_of(body.get("expires_at")),
+        seconds=text_of(body.get("seconds")),
+        size=text_of(body.get("size")),
+        remixed_from_video_id=text_of(body.get("remixed_from_video_id")),
         error_code=next((word for word in (code, kind) if word.lower() in ERROR_WORDS), code or kind) or None,
         error_message=message or None,
+        prompt=text_of(body.get("prompt")),
         request_id=reply.request_id,
-        **values,
     )
 
 

@@ -72,7 +72,7 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     """
     if isinstance(seen, errors.WisdomGateError):
         return _after_failed_poll(wait, seen, now, jitter)
-    wait = replace(wait, failed_polls=0, not_found=0, unauthorized=0, last=seen)
+    wait = Wait(wait.deadline, wait.poll_interval, wait.since, last=seen)  # it forgives the failed polls
     if seen.is_done:
         return Ended("ready", seen)  # whatever expires_at says: only its content can prove that it is gone
     if seen.is_failed:

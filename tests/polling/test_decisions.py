@@ -178,14 +178,15 @@ def test_chance_moves_a_poll_by_a_tenth(jitter: float, delay: float) -> None:
 @pytest.mark.parametrize(
     ("since", "seen", "delay"),
     [
-        (NOW, QUEUED, 6.666667),
+        (NOW, QUEUED, 10.0),
+        (NOW - 30.0, QUEUED, 8.0),
         (NOW - 150.0, QUEUED, 7.5),
         (NOW - 500.0, QUEUED, 10.0),
         (NOW - 150.0, Video("v", "queued", created_at=NOW - 180.0), 9.0),
         (NOW - 150.0, Video("v", "queued", created_at=NOW - 20.0), 7.5),
         (NOW - 150.0, Video("v", "queued", created_at=NOW - 90_000.0), 7.5),
         (NOW - 150.0, Video("v", "queued", created_at=NOW + 90_000.0), 7.5),
-        (NOW - 150.0, Video("v", "in_progress", progress=90.0), 5.833333),
+        (NOW - 150.0, Video("v", "in_progress", progress=90.0), 5.0),
         (NOW - 150.0, Video("v", "in_progress", progress=1.0), 10.0),
         (NOW - 150.0, Video("v", "in_progress", progress=0.0), 7.5),
         (NOW - 150.0, Video("v", "in_progress", progress=100.0), 7.5),
@@ -193,6 +194,7 @@ def test_chance_moves_a_poll_by_a_tenth(jitter: float, delay: float) -> None:
     ],
     ids=[
         "just begun",
+        "younger than five intervals",
         "a while ago",
         "long ago",
         "asked for before the wait",
@@ -206,7 +208,7 @@ def test_chance_moves_a_poll_by_a_tenth(jitter: float, delay: float) -> None:
         "a progress that is none",
     ],
 )
-def test_the_pause_grows_with_the_age_of_the_job_and_shrinks_towards_its_end(
+def test_the_pause_follows_the_age_of_the_job_and_shrinks_towards_its_end(
     since: float, seen: Video, delay: float
 ) -> None:
     wait = replace(WAIT, since=since)
@@ -215,7 +217,7 @@ def test_the_pause_grows_with_the_age_of_the_job_and_shrinks_towards_its_end(
 
 @pytest.mark.parametrize(
     ("wait", "delay"),
-    [(WAIT, 6.666667), (replace(WAIT, deadline=NOW + 1.0), 1.0), (replace(WAIT, deadline=NOW - 5), 0.0)],
+    [(WAIT, 10.0), (replace(WAIT, deadline=NOW + 1.0), 1.0), (replace(WAIT, deadline=NOW - 5), 0.0)],
 )
 def test_the_first_poll_waits_until_something_can_be_ready_and_never_beyond_the_deadline(
     wait: Wait, delay: float

@@ -19,17 +19,19 @@ PROGRESS = st.none() | st.floats(-10, 200)
 @pytest.mark.parametrize(
     ("age", "progress", "expected"),
     [
-        (0.0, None, 20.0),
-        (300.0, None, 20.0),
+        (0.0, None, 30.0),
+        (75.0, None, 25.0),
+        (150.0, None, 20.0),
+        (400.0, None, 20.0),
         (500.0, None, 25.0),
         (10_000.0, None, 30.0),
-        (100.0, 0.0, 20.0),
+        (120.0, 0.0, 22.0),
         (100.0, 1.0, 30.0),
         (100.0, 50.0, 30.0),
-        (100.0, 80.0, 8.75),
+        (100.0, 80.0, 7.5),
         (100.0, 99.0, 3.0),
-        (100.0, 100.0, 20.0),
-        (100.0, -1.0, 20.0),
+        (120.0, 100.0, 22.0),
+        (120.0, -1.0, 22.0),
         (1000.0, 90.0, 30.0),
     ],
 )
@@ -52,10 +54,22 @@ def test_without_a_progress_a_pause_is_at_least_two_thirds_of_poll_interval(
     assert poll_delay(age, poll_interval, None, jitter) >= 2 / 3 * 0.9 * poll_interval * 0.999999
 
 
-@given(AGES, AGES, PROGRESS, JITTERS)
-def test_a_pause_grows_with_the_age_of_the_job(one: float, other: float, progress: float | None, jitter: float) -> None:
+@given(AGES, AGES, st.floats(0.01, 99.99), JITTERS)
+def test_with_a_progress_a_pause_grows_with_the_age_of_the_job(
+    one: float, other: float, progress: float, jitter: float
+) -> None:
     younger, older = sorted((one, other))
     assert poll_delay(younger, 30.0, progress, jitter) <= poll_delay(older, 30.0, progress, jitter)
+
+
+@given(st.floats(0, 150), st.floats(0, 150), AGES, AGES, JITTERS)
+def test_without_a_progress_a_pause_shrinks_for_five_intervals_and_then_grows(
+    young: float, younger: float, old: float, older: float, jitter: float
+) -> None:
+    at_first = [poll_delay(age, 30.0, None, jitter) for age in sorted((young, younger))]
+    later = [poll_delay(150.0 + age, 30.0, None, jitter) for age in sorted((old, older))]
+    assert at_first == sorted(at_first, reverse=True)
+    assert later == sorted(later)
 
 
 def test_siblings_do_not_march_in_step() -> None:
