@@ -50,7 +50,6 @@ class AsyncClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=100),
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Content-Type",),
             auto_decompress=False,  # it knows no bound: 300 KB of gzip became 300 MB
         )
         # aiohttp sends a GET again by itself when the connection breaks, and has no public switch for that.
