@@ -36,8 +36,13 @@ MADE = Video("v1", "queued", model="any", prompt="a cat", created_at=NOW + 1)
         ([replace(MADE, created_at=None)], None),
         ([replace(MADE, prompt=None)], None),
         ([replace(MADE, model=None)], None),
+        ([replace(MADE, id="v2", remixed_from_video_id="v0"), MADE], MADE),
+        ([replace(MADE, remixed_from_video_id="v0")], None),
     ],
-    ids=["nothing", "one", "others beside it", "two", "before", "after", "no time", "no prompt", "no model"],
+    ids=[
+        *("nothing", "one", "others beside it", "two", "before", "after", "no time", "no prompt", "no model"),
+        *("a remix beside it", "a remix"),
+    ],
 )
 def test_a_lost_create_is_the_one_video_that_fits(listed: list[Video], found: Video | None) -> None:
     assert found_again(LOST, WANTED, listed, "a cat") == found
