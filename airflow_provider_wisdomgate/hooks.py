@@ -35,6 +35,7 @@ from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
+from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
 from airflow_provider_wisdomgate.gateway.video import Video, failure_of
@@ -176,8 +177,11 @@ class WisdomGateHook(HttpHook):
             self.__dict__.pop(name, None)
 
     def list_videos(self) -> list[Video]:
-        """List the videos, where the gateway can (WisdomGate does not document it)."""
-        return self.client.send(routes.list_videos())
+        """List all videos, where the gateway can (WisdomGate does not document it).
+
+        :raises UnexpectedReplyError: the list does not end: a part of it would look like all.
+        """
+        return all_videos(self.client.send)
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
         """Ask for another version of a video. Costs like a create."""

@@ -205,6 +205,13 @@ def test_a_page_that_is_nobodys_answer_is_a_passing_fault_and_says_nothing_of_ke
             assert not {"key", "credit", "quota", "id,"} & set(str(error).lower().split()), name
 
 
+def test_a_list_that_goes_round_in_circles_is_a_typed_error(gateway: Gateway) -> None:
+    page = {"data": [VIDEO], "has_more": True, "last_id": "video_1"}
+    gateway.answer = lambda request: http(200, json.dumps(page).encode())
+    with pytest.raises(errors.UnexpectedReplyError):
+        WisdomGateHook().list_videos()
+
+
 def test_an_object_stores_403_after_a_redirect_is_not_ready_whatever_words_it_uses(gateway: Gateway) -> None:
     with scripted(in_turn(http(403, b'{"error": {"message": "no", "code": "insufficient_quota"}}'))) as store:
         gateway.answer = in_turn(http(302, b"", {"Location": f"{store.url}/signed"}))
