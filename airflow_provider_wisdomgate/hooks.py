@@ -143,7 +143,12 @@ class WisdomGateHook(HttpHook):
 
     def get_video(self, video_id: str) -> Video:
         """Poll a video once."""
-        return self.client.send(routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY)))
+        call = routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY))
+        try:
+            return self.client.send(call)
+        except errors.AuthenticationError:
+            self._forget_connection()
+            return self.client.send(call)
 
     def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = never_stop) -> Ended:
         """Wait in this process until a video's wait is over, however it ends.

@@ -265,6 +265,16 @@ def test_a_download_goes_on_when_the_key_was_changed_meanwhile(
     assert local.read("cat.mp4") == CAT
 
 
+def test_one_401_to_the_question_why_a_clip_is_not_there_does_not_end_a_download(
+    gateway: Gateway, local: LocalPlace
+) -> None:
+    no_clip = http(404, b'{"error": {"message": "no clip yet", "code": "not_found"}}')
+    no_key = http(401, b'{"error": {"message": "no such key", "code": "invalid_api_key"}}')
+    gateway.answer = in_turn(no_clip, no_key, http(200, TOLD), http(200, CAT, {"Content-Type": "video/mp4"}))
+    WisdomGateHook().download_video("video_1", local.uri("cat.mp4"))
+    assert local.read("cat.mp4") == CAT
+
+
 # Times
 
 
