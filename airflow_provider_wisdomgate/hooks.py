@@ -36,6 +36,7 @@ from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
+from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
 from airflow_provider_wisdomgate.gateway.video import Video, missing_content
@@ -158,7 +159,12 @@ class WisdomGateHook(HttpHook):
 
     def get_video(self, video_id: str) -> Video:
         """Poll a video once."""
-        return self.client.send(routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY)))
+        call = routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY))
+        try:
+            return self.client.send(call)
+        except errors.AuthenticationError:
+            self._forget_connection()
+            return self.client.send(call)
 
     def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = never_stop) -> Ended:
         """Wait in this process until a video's wait is over, however it ends.
@@ -194,8 +200,11 @@ class WisdomGateHook(HttpHook):
             old.close()
 
     def list_videos(self) -> list[Video]:
-        """List the videos, where the gateway can (WisdomGate does not document it)."""
-        return self.client.send(routes.list_videos())
+        """List all videos, where the gateway can (WisdomGate does not document it).
+
+        :raises UnexpectedReplyError: the list does not end: a part of it would look like all.
+        """
+        return all_videos(self.client.send)
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
         """Ask for another version of a video. Costs like a create."""

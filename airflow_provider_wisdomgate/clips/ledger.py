@@ -178,8 +178,8 @@ def _creating(found: Manifest, on_lost_create: OnLostCreate, age: float) -> Step
 def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt: str) -> Video | None:
     """Return the one video of a gateway's list that a lost create must have made; None where that is not sure.
 
-    It has the same model, prompt, length and size, was created while the claim lived, and is the only such one. A
-    request with more to it than these cannot be told from another one in a list.
+    It has the same model, prompt, length and size, is no remix, was created while the claim lived, and is the only such
+    one. A request with more to it than these cannot be told from another one in a list.
     """
     options = lost_options(found)
     if options is None:
@@ -191,6 +191,7 @@ def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt
         video
         for video in listed
         if (video.model, video.prompt) == (wanted.request.get("model"), prompt)
+        and video.remixed_from_video_id is None
         and video.created_at is not None
         and first <= video.created_at <= last
         and video.id not in known

@@ -51,6 +51,14 @@ class Reply:
         return self.headers.get("x-oneapi-request-id") or self.headers.get("x-request-id") or None
 
 
+@dataclass(frozen=True)
+class Page:
+    """A part of a gateway's list. ``after`` asks for the next one; None where this is all."""
+
+    videos: list[Video]
+    after: str | None = None
+
+
 def parse_video(reply: Reply) -> Video:
     """Read a video object; ``task_id`` counts as the id where there is no ``id``.
 
@@ -83,6 +91,17 @@ def parse_list(reply: Reply) -> list[Video]:
     if reply.status >= 300 or not isinstance(body, list):
         raise error_of(reply)
     return [video for item in body if (video := _video(item, reply))]
+
+
+def parse_page(reply: Reply) -> Page:
+    """Read a list, and whether there is more of it: OpenAI's ``has_more`` and ``last_id``."""
+    videos, body = parse_list(reply), reply.json
+    if not isinstance(body, dict) or body.get("has_more") is not True:
+        return Page(videos)
+    last = text_of(body.get("last_id")) or (videos[-1].id if videos else None)
+    if last is None:
+        raise errors.UnexpectedReplyError("The gateway's list says that it goes on, and not where.")
+    return Page(videos, last)
 
 
 def parse_object(reply: Reply) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
+    Page,
     Reply,
     parse_created,
-    parse_list,
     parse_nothing,
     parse_object,
+    parse_page,
     parse_video,
     raise_content_error,
 )
@@ -105,9 +106,9 @@ def get_content(video_id: str) -> Call[None]:
     return Call("GET", f"{_video_path(video_id)}/content", raise_content_error, video_id=video_id)
 
 
-def list_videos() -> Call[list[Video]]:
-    """``GET /videos``. At OpenAI and LiteLLM; WisdomGate does not document it."""
-    return Call("GET", "/videos", parse_list)
+def list_videos(after: str | None = None) -> Call[Page]:
+    """``GET /videos``, a page of it. At OpenAI and LiteLLM; WisdomGate does not document it."""
+    return Call("GET", f"/videos?after={quote(after, safe='')}" if after else "/videos", parse_page)
 
 
 def remix_video(video_id: str, prompt: str) -> Call[Video]:

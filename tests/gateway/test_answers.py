@@ -242,6 +242,13 @@ def test_a_page_that_is_nobodys_answer_is_a_passing_fault_and_says_nothing_of_ke
             assert not {"key", "credit", "quota", "id,"} & set(str(error).lower().split()), name
 
 
+def test_a_list_that_goes_round_in_circles_is_a_typed_error(gateway: Gateway) -> None:
+    page = {"data": [VIDEO], "has_more": True, "last_id": "video_1"}
+    gateway.answer = lambda request: http(200, json.dumps(page).encode())
+    with pytest.raises(errors.UnexpectedReplyError):
+        WisdomGateHook().list_videos()
+
+
 def test_an_object_stores_403_after_a_redirect_is_not_ready_whatever_words_it_uses(gateway: Gateway) -> None:
     with scripted(in_turn(http(403, b'{"error": {"message": "no", "code": "insufficient_quota"}}'))) as store:
         gateway.answer = in_turn(http(302, b"", {"Location": f"{store.url}/signed"}))
@@ -292,6 +299,16 @@ def test_a_download_goes_on_when_the_key_was_changed_meanwhile(
     assert loading.settings.api_key == "the-key-of-yesterday"
     connect()
     loading.download_video(video_id, local.uri("cat.mp4"))
+    assert local.read("cat.mp4") == CAT
+
+
+def test_one_401_to_the_question_why_a_clip_is_not_there_does_not_end_a_download(
+    gateway: Gateway, local: LocalPlace
+) -> None:
+    no_clip = http(404, b'{"error": {"message": "no clip yet", "code": "not_found"}}')
+    no_key = http(401, b'{"error": {"message": "no such key", "code": "invalid_api_key"}}')
+    gateway.answer = in_turn(no_clip, no_key, http(200, TOLD), http(200, CAT, {"Content-Type": "video/mp4"}))
+    WisdomGateHook().download_video("video_1", local.uri("cat.mp4"))
     assert local.read("cat.mp4") == CAT
 
 

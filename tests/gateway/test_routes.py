@@ -16,9 +16,9 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.replies import (
     parse_created,
-    parse_list,
     parse_nothing,
     parse_object,
+    parse_page,
     parse_video,
     raise_content_error,
 )
@@ -42,7 +42,8 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
             routes.get_content(ODD_ID),
             Call("GET", f"{ODD_PATH}/content", raise_content_error, video_id=ODD_ID),
         ),
-        (routes.list_videos(), Call("GET", "/videos", parse_list)),
+        (routes.list_videos(), Call("GET", "/videos", parse_page)),
+        (routes.list_videos("v 1&"), Call("GET", "/videos?after=v%201%26", parse_page)),
         (
             routes.remix_video(ODD_ID, "a dog"),
             Call("POST", f"{ODD_PATH}/remix", parse_created, json={"prompt": "a dog"}, idempotent=False, timeout=300.0),
@@ -51,7 +52,7 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
         (routes.get_balance(), Call("GET", "/users/me/balance", parse_object)),
         (routes.list_models(), Call("GET", "/models", parse_object)),
     ],
-    ids=["get", "get, odd id", "content", "list", "remix", "delete", "balance", "models"],
+    ids=["get", "get, odd id", "content", "list", "list, next page", "remix", "delete", "balance", "models"],
 )
 def test_a_route_is_one_call(call: Call[Any], expected: Call[Any]) -> None:
     assert call == expected

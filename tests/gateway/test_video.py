@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
+    Page,
     Reply,
     parse_list,
     parse_nothing,
     parse_object,
+    parse_page,
     parse_video,
 )
 from airflow_provider_wisdomgate.gateway.video import Video, failure_of
@@ -129,6 +131,26 @@ def test_an_id_that_was_not_answered_is_not_made_up_for_a_create() -> None:
 )
 def test_a_list_is_read_with_or_without_a_wrapper(answer: Reply, expected: list[Video]) -> None:
     assert parse_list(answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (reply(200, {"data": [{"id": "a"}], "has_more": False, "last_id": "a"}), Page([Video("a")])),
+        (reply(200, {"data": [{"id": "a"}], "has_more": True, "last_id": "b"}), Page([Video("a")], "b")),
+        (reply(200, {"data": [{"id": "a"}], "has_more": True}), Page([Video("a")], "a")),
+        (reply(200, {"data": [{"id": "a"}], "has_more": "no"}), Page([Video("a")])),
+        (reply(200, [{"id": "a"}]), Page([Video("a")])),
+    ],
+    ids=["the last", "more", "more, after its last", "a word", "bare"],
+)
+def test_a_page_says_where_the_list_goes_on(answer: Reply, expected: Page) -> None:
+    assert parse_page(answer) == expected
+
+
+def test_a_list_that_goes_on_nowhere_is_a_typed_error() -> None:
+    with pytest.raises(errors.UnexpectedReplyError):
+        parse_page(reply(200, {"data": [], "has_more": True}))
 
 
 @pytest.mark.parametrize(

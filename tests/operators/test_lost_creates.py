@@ -14,6 +14,7 @@ from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -36,8 +37,13 @@ MADE = Video("v1", "queued", model="any", prompt="a cat", created_at=NOW + 1)
         ([replace(MADE, created_at=None)], None),
         ([replace(MADE, prompt=None)], None),
         ([replace(MADE, model=None)], None),
+        ([replace(MADE, id="v2", remixed_from_video_id="v0"), MADE], MADE),
+        ([replace(MADE, remixed_from_video_id="v0")], None),
     ],
-    ids=["nothing", "one", "others beside it", "two", "before", "after", "no time", "no prompt", "no model"],
+    ids=[
+        *("nothing", "one", "others beside it", "two", "before", "after", "no time", "no prompt", "no model"),
+        *("a remix beside it", "a remix"),
+    ],
 )
 def test_a_lost_create_is_the_one_video_that_fits(listed: list[Video], found: Video | None) -> None:
     assert found_again(LOST, WANTED, listed, "a cat") == found
@@ -63,6 +69,17 @@ def test_a_retry_goes_on_with_the_video_that_the_gateway_lists(
     stored = finding("create=lost").execute(context())
     (video,) = sandbox.videos()
     assert (stored["video_id"], local.read("cat.mp4"), sandbox.counts()["create_requests"]) == (video["id"], whole(), 1)
+
+
+def test_a_list_is_read_to_its_end(
+    finding: Generate, local: LocalPlace, sandbox: Sandbox, hook: WisdomGateHook, context: Any
+) -> None:
+    with pytest.raises(errors.WisdomGateError, match="looks for it"):
+        finding("create=lost").execute(context())
+    for number in range(25):  # more than a page
+        hook.create_video("any", f"another cat, number {number}")
+    stored = finding("create=lost").execute(context())
+    assert (stored["video_id"], len(hook.list_videos())) == (sandbox.videos()[0]["id"], 26)
 
 
 def test_a_lost_create_that_made_nothing_stays_lost(

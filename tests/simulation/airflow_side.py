@@ -7,16 +7,20 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_wisdomgate.gateway.client import Client
+from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 from simulation.gateway import SETTINGS
 from simulation.patches import Log
+from simulation.patches import world as running_world
 from simulation.plan import TaskSpec
 from simulation.world import Process, World
 
@@ -104,7 +108,7 @@ class Airflow:
     def _run(self, task: Task, step: Callable[[Task, Any, dict[str, Any]], Any]) -> None:
         process = self._world.process
         process.operator = operator = operator_of(task.spec)
-        operator.__dict__["hook"] = hook_of(self._world)
+        operator.__dict__["hook"] = SimHook()
         process.made_by = task.made_by
         process.spec = replace(task.spec)
         process.born, process.round_began = self._world.now, task.round_began
@@ -207,11 +211,16 @@ class Airflow:
         if process.operator is not None:
             process.operator.on_kill()
             self._world.rouse(process)
-            self._world.later(5.0, lambda: setattr(process, "is_dead", True))
+            self._world.later(5.0, lambda: self._kill_for_good(process))
         else:
             process.is_dead = True
             if task.spec.delete_on_kill and hasattr(process, "deferral"):
                 self._world.gateway.delete(process.deferral[0]["video_id"])  # as the trigger's on_kill does
+
+    def _kill_for_good(self, process: Process) -> None:
+        if not process.is_over and self._world.books.has_idle_claim(process):
+            self._world.counts["killed: in a create's retry, leaving a claim that made nothing"] += 1
+        process.is_dead = True
 
     def clear(self, task: Task, delay: float) -> None:
         self.kill(task)
@@ -249,10 +258,18 @@ def _built_operator(spec: TaskSpec) -> Any:
     return operator
 
 
-def hook_of(world: World) -> WisdomGateHook:
-    hook = WisdomGateHook()
-    hook.__dict__.update(settings=SETTINGS, client=world.gateway.client(), _log=LOG)
-    return hook
+class SimHook(WisdomGateHook):
+    """The hook that ships, with a simulated connection: reading it again finds the same."""
+
+    _log = LOG
+
+    @cached_property
+    def settings(self) -> Settings:
+        return SETTINGS
+
+    @cached_property
+    def client(self) -> Client:
+        return running_world().gateway.client()
 
 
 def context_of(task: Task) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Send:
     claim: str
     place: str
     fingerprint: str
+    sent_at: float = 0.0
+    prompt: str = ""
     video: Any = None
     is_surely_not: bool = False
     is_answered: bool = False
@@ -28,6 +30,7 @@ class Send:
     person_took_clip: bool = False
     displaced_by: str | None = None
     is_written_off: bool = False
+    is_mistaken: bool = False  # another's video was taken for the one of its claim
     blockers: tuple[Send, ...] = ()
 
     @property
@@ -61,19 +64,26 @@ class Books:
         top = self._world.rules.top(send.place)
         return top is not None and top["claim_id"] == send.claim and top["phase"] == "creating"
 
+    def has_idle_claim(self, process: Process) -> bool:
+        """Whether a process holds a claim whose creates have all surely made nothing."""
+        sends = self.sends_of(process.claims[-1]) if process.claims else []
+        return bool(sends) and all(send.is_surely_not for send in sends) and self.claim_stands(sends[0])
+
     # creates
 
     def sends_of(self, claim: str) -> list[Send]:
         return [send for send in self.sends if send.claim == claim]
 
-    def sends_create(self, process: Process) -> Send:
+    def sends_create(self, process: Process, key: str | None) -> Send:
         """Note that a create leaves a process."""
         if not self._world.plan.keeps_conditions:
             raise Violation("(a) a create is sent though the store ignores conditions")
         if not process.claims:
             raise Violation("(a) a create is sent without a claim")
+        if key != process.claims[-1]:
+            raise Violation("(a) a create's Idempotency-Key is not its claim's")
         _, place, fingerprint = self.owners[process.claims[-1]]
-        send = Send(process, process.claims[-1], place, fingerprint)
+        send = Send(process, process.claims[-1], place, fingerprint, self._world.now, process.spec.prompt)
         send.person_took_record = send.claim in self.orphans
         self.sends.append(send)
         return send
@@ -102,8 +112,8 @@ class Books:
         """Whether the policy lets ``send`` make a video though ``earlier`` may have made one."""
         video, spec = earlier.video, send.process.spec
         is_spent = earlier.person_took_record or earlier.displaced_by is not None or earlier.is_written_off
-        is_spent = is_spent or (video is not None and (video.told_bad or video.is_gone(self._world.now)))
-        if is_spent:
+        is_bad = video is not None and (video.told_bad or video.is_gone(self._world.now))
+        if is_spent or earlier.is_mistaken or is_bad:
             return True
         if spec.if_exists == "replace" and (
             earlier.process.made_by != send.process.made_by or earlier.person_took_clip
@@ -148,12 +158,13 @@ class Books:
     def remembered(self, words: Any) -> None:
         self.known.update(IDS.findall(str(words)))
 
-    def recorded(self, video_id: str | None) -> None:
-        """Note that an id stands in a manifest."""
+    def recorded(self, place: str, claim: str, video_id: str | None) -> None:
+        """Note that an id stands in a manifest: its own, or one that took it for its own."""
         if video_id is not None:
             self.known.add(video_id)
             for send in self.sends:
-                if send.video is not None and send.video.id == video_id:
+                is_its_own = send.claim == claim or send.place == place
+                if is_its_own and send.video is not None and send.video.id == video_id:
                     send.is_recorded = True
 
     def is_paid(self, video_id: str) -> bool:

@@ -40,6 +40,8 @@ class Endings:
         if isinstance(error, errors.DestinationTakenError):
             return self._is_taken(task, top)
         if isinstance(error, errors.LostCreateError):
+            if task.spec.on_lost_create == "find" and top is not None and world.adoptions.must_be_found(place):
+                return False
             return top is not None and world.books.explains_lost_create(top["claim_id"])
         if isinstance(error, errors.ModerationError):
             return True

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from airflow_provider_wisdomgate.clips import claim, transitions
+from airflow_provider_wisdomgate import hooks
+from airflow_provider_wisdomgate.clips import claim, ledger, transitions
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import CLOCK_SKEW, MANIFEST, Destination
 from airflow_provider_wisdomgate.clips.stores.base import storage_errors
@@ -133,6 +134,32 @@ def _record_comes_back_from_one_below() -> list[Any]:
     return [patch.object(transitions, "failed", failed)]
 
 
+def _newest_is_found() -> list[Any]:
+    """Of several videos that a lost create may have made, the newest is taken."""
+    real = ledger.found_again
+
+    def found_again(found: Any, wanted: Any, listed: Any, prompt: str) -> Any:
+        alone = [video for video in listed if real(found, wanted, [video], prompt)]
+        return max(alone, key=lambda video: video.created_at, default=None)
+
+    return [patch.object(generate, "found_again", found_again)]
+
+
+def _remix_is_found() -> list[Any]:
+    """A remix is taken for what a lost create has made."""
+    real = ledger.found_again
+
+    def found_again(found: Any, wanted: Any, listed: Any, prompt: str) -> Any:
+        return real(found, wanted, [replace(video, remixed_from_video_id=None) for video in listed], prompt)
+
+    return [patch.object(generate, "found_again", found_again)]
+
+
+def _one_page_is_read() -> list[Any]:
+    """The first page of a list is taken for all of it."""
+    return [patch.object(hooks, "all_videos", lambda send: send(hooks.routes.list_videos()).videos)]
+
+
 MUTANTS: dict[str, Callable[[], list[Any]]] = {
     "1": _failure_is_written_blindly,
     "2": _id_is_only_in_memory,
@@ -145,6 +172,9 @@ MUTANTS: dict[str, Callable[[], list[Any]]] = {
     "clock": _clock_is_looked_at_once,
     "age": _age_may_be_another_files,
     "below": _record_comes_back_from_one_below,
+    "newest": _newest_is_found,
+    "remix": _remix_is_found,
+    "page": _one_page_is_read,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from airflow_provider_wisdomgate import hooks, triggers
-from airflow_provider_wisdomgate.clips import claim, destination, download
+from airflow_provider_wisdomgate.clips import claim, destination
 from airflow_provider_wisdomgate.clips.stores import STORES
 from simulation import quicker
 from simulation.world import World
@@ -62,10 +63,14 @@ def _sleep(seconds: float) -> None:
 
 def _interruptible_sleep(seconds: float, check: Callable[[], None]) -> None:
     """Sleep in one piece, unless somebody kills the task: what ``check`` asks five times a second changes only then."""
-    end = time.monotonic() + seconds
+    end, process = time.monotonic() + seconds, _process()
     while (left := end - time.monotonic()) > 0.001:
         check()
-        time.sleep(left)
+        process.sleeps_lightly = True
+        try:
+            time.sleep(left)
+        finally:
+            process.sleeps_lightly = False
     check()
 
 
@@ -106,6 +111,12 @@ class Log:
     debug = warning = error = exception = info
 
 
+def _modules_that_sleep() -> list[Any]:
+    """Return our modules that have taken over ``interruptible_sleep``, wherever it comes from."""
+    names = [name for name in sys.modules if name.startswith("airflow_provider_wisdomgate.")]
+    return [module for name in sorted(names) if hasattr(module := sys.modules[name], "interruptible_sleep")]
+
+
 def _changes() -> list[Any]:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
@@ -116,7 +127,7 @@ def _changes() -> list[Any]:
         patch.object(random, "random", _random),
         patch.object(random, "uniform", _uniform),
         patch.object(uuid, "uuid4", _uuid4),
-        *(patch.object(module, "interruptible_sleep", _interruptible_sleep) for module in (claim, hooks, download)),
+        *(patch.object(module, "interruptible_sleep", _interruptible_sleep) for module in _modules_that_sleep()),
         patch.object(triggers, "asyncio", SimpleNamespace(sleep=_asyncio_sleep)),
         patch.object(triggers, "_shared_client_module", _shared_client_module),
         patch.dict(STORES, {"sim": f"{__package__}.store:SimStore"}),

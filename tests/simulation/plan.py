@@ -31,11 +31,31 @@ CREATES = (
     "create: 429",
     "create: nobody to send it to",
     "create: moderation",
+    "create: 401",
+    "create: 409",
+    "create: 425",
+    "create: no credit as 200",
+    "create: no credit as 500",
+    "create: HTML 404",
+    "create: HTML 403",
+    "create: encoded",
+    "create: unknown encoding",
+    "create: no id in it",
 )
-POLLS = ("poll: 5xx", "poll: 429", "poll: plain 404", "poll: broken", "poll: says failed", "poll: says expired")
-CONTENTS = ("content: 5xx", "content: breaks off", "content: plain 404", "content: cut short")
+POLLS = (
+    *("poll: 5xx", "poll: 429", "poll: plain 404", "poll: broken", "poll: says failed", "poll: says expired"),
+    *("poll: HTML 404", "poll: HTML 403", "poll: HTML 502", "poll: 401 once", "poll: encoded"),
+    "poll: unknown encoding",
+)
+CONTENTS = (
+    *("content: 5xx", "content: breaks off", "content: plain 404", "content: cut short", "content: 429"),
+    *("content: HTML 404", "content: HTML 403", "content: HTML 502", "content: 401 once", "content: encoded"),
+    *("content: unknown encoding", "content: another range", "content: another total", "content: another file"),
+    *("content: a part that is encoded", "content: no validator"),
+)
+LISTS = ("list: 5xx", "list: 429", "list: broken", "list: HTML page", "list: encoded")
 MEMORY = ("memory: error",)
-ALL = KILLS + ZOMBIES + STORE_WRITES + STORE_READS + CREATES + POLLS + CONTENTS + MEMORY
+ALL = KILLS + ZOMBIES + STORE_WRITES + STORE_READS + CREATES + POLLS + CONTENTS + LISTS + MEMORY
 
 # Kinds that belong together: chance alone would seldom choose all of one line.
 THEMES = (
@@ -47,9 +67,20 @@ THEMES = (
     ("zombie after an answer", "zombie in a sleep"),
     ("store: disk full", "store: no permission", "kill before the effect", "memory: error"),
     ("content: breaks off", "content: 5xx", "store: answer lost", "zombie after an answer"),
+    ("content: breaks off", *CONTENTS[-5:]),
+    ("poll: HTML 404", "poll: HTML 403", "poll: HTML 502", "poll: 401 once", "content: HTML 404", "content: 401 once"),
+    ("create: answer lost", "create: 5xx before", "create: broken before", "kill after the effect"),
+    ("create: answer lost", "create: 5xx before", "create: slow answer", *LISTS),
 )
 FATES = ("completed", "failed", "moderation", "bad input", "deleted", "expires", "loses its content")
-TIMES = ("none", "right", "zero", "relative", "past", "milliseconds")
+TIMES = ("none", "right", "zero", "relative", "past", "milliseconds", "decades away", "text", "negative")
+CREATED = ("none", "text", "zero", "relative", "milliseconds", "decades away", "negative", "ISO", "now")
+# How a gateway's list is, besides listing videos as OpenAI's does.
+LISTING = (
+    *("no route", "empty", "pages", "late", "partial", "no prompts", "bare list"),
+    *("twins", "remixes", "other prompts"),
+)
+LOST_CREATE = ("fail", "create", "find", "find")
 DEEDS = (
     "delete the manifest",
     "delete the clip",
@@ -112,6 +143,8 @@ class Plan:
     reencodes: bool = False
     fates: dict[str, float] = field(default_factory=dict)
     times: str = "none"
+    created: str = "right"
+    listing: frozenset[str] = frozenset()
     rest: float = 0.0  # between the faults and the last round
     dropped: frozenset[Any] = frozenset()
 
@@ -120,7 +153,7 @@ def plan_of(seed: int) -> Plan:
     """Make the plan of a seed."""
     rng = random.Random(seed)
     tasks = _tasks(rng)
-    swarm = rng.sample(ALL, rng.choice((1, 2, 3, 4, 6, 10))) if rng.random() < 0.6 else list(rng.choice(THEMES))
+    swarm = rng.sample(ALL, rng.choice((1, 2, 3, 4, 6, 10))) if rng.random() < 0.5 else list(rng.choice(THEMES))
     fates = rng.sample(FATES[1:], rng.choice((0, 0, 0, 1, 1, 2)))
     return Plan(
         seed=seed,
@@ -139,6 +172,8 @@ def plan_of(seed: int) -> Plan:
         reencodes=rng.random() < 0.2,
         fates={fate: rng.choice((0.3, 0.7)) for fate in fates},
         times=rng.choice(TIMES) if rng.random() < 0.3 else "none",
+        created=rng.choice(CREATED) if rng.random() < 0.3 else "right",
+        listing=frozenset(rng.sample(LISTING, rng.choice((0, 1, 1, 2, 3)))),
         rest=rng.choice((0.0, 0.0, 90_000.0)),
     )
 
@@ -159,7 +194,7 @@ def _tasks(rng: random.Random) -> list[TaskSpec]:
     prompts = ["a cat"] if rng.random() < 0.6 else ["a cat", "a dog"]
     spread = rng.choice((0.0, 1.0, 20.0, 400.0, 3000.0))
     count = rng.choice((1, 2, 2, 2, 3, 3, 4))
-    policy = [rng.choice(("skip", "skip", "replace")), rng.choice(("fail", "create"))]
+    policy = [rng.choice(("skip", "skip", "replace")), rng.choice(LOST_CREATE)]
     return [_task(rng, number, places, prompts, policy, spread) for number in range(count)]
 
 
@@ -175,7 +210,7 @@ def _task(
         start=rng.random() * spread,
         kind="download" if is_download else "generate",
         if_exists=policy[0] if same_policy else rng.choice(("skip", "replace", "fail")),
-        on_lost_create=policy[1] if same_policy else rng.choice(("fail", "create")),
+        on_lost_create=policy[1] if same_policy else rng.choice(LOST_CREATE),
         deferrable=rng.random() < 0.6,
         retries=rng.choice((0, 1, 2, 3)),
         retry_delay=rng.choice((1.0, 30.0, 300.0)),

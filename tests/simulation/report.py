@@ -77,6 +77,8 @@ def print_report(report: Report) -> None:
     steps = report.steps / max(report.schedules, 1)
     print(f"{report.schedules} schedules, {steps:.0f} steps each, {rate:.0f}/s of a core")
     titles = {"person": "what people did", "ends": "how tasks ended", "last round": "and once the faults were over"}
+    titles["killed"] = "what kills left"
+    titles["found"] = "what lost creates were taken to have made"
     groups: dict[str, list[str]] = {}
     for name, count in sorted(report.counts.items()):
         kind, _, rest = name.partition(": ")

@@ -26,7 +26,12 @@
     LostCreateError is raised only where a create may have been sent. When the faults have stopped and every task is
     cleared once more, each of them succeeds, unless ``endings.py`` finds the reason in the world.
 (g) A try that succeeds leaves no partial file at its destination whose writer was dead when the try began.
+    An error that ends a task for good for want of a key, a right or a video is raised only where the gateway itself
+    said so in its own words: no page of an ingress, and no single 401, does it.
 (h) A generate task with ``if_exists="replace"`` returns no clip that was stored before its run, or its clear, began.
+(i) A lost create gets a video from the gateway's list only if it is the one that fits by all that the whole list
+    tells (model, prompt, no remix, created while the claim lived) and no record at the destination names it. Once the
+    faults have stopped, it does get it. Where the only one that fits is another's, nobody can tell; it is counted.
 
 On a store that ignores conditions only (a) and (f) are judged: no create is ever sent there.
 
@@ -83,9 +88,11 @@ class Rules:
 
     def changed(self, name: str, old: File | None, new: File | None, by: Process | None) -> None:
         """Check what a change has made of a destination."""
-        if not self._world.plan.keeps_conditions:
-            return  # nothing is promised there but that no create is sent
         place = name.removesuffix(".json")
+        if not self._world.plan.keeps_conditions:  # nothing is promised there but that no create is sent
+            if name != place and by is None and old is not None:
+                self._world.books.person_takes_record(place, self.chain(old.data))
+            return
         if name != place:
             self._manifest_changed(place, old, new, by)
         self._check_place(place)
@@ -95,7 +102,7 @@ class Rules:
         before = [] if old is None else self.chain(old.data)
         after = [] if new is None else self.chain(new.data)
         for record in after:
-            books.recorded(record.get("video_id"))
+            books.recorded(place, record["claim_id"], record.get("video_id"))
         if after and after[0]["phase"] == "stored" and not (before and before[0]["phase"] == "stored"):
             self.last_stored[after[0]["video_id"]] = self._world.now
         if by is None:
@@ -104,6 +111,7 @@ class Rules:
             return
         if before:
             books.displaced(before[0], after[0] if after else None, by)
+        self._world.adoptions.changed(place, before, after, by)
         for record in before:
             if record["phase"] == "stored" and not any(_is_kept(record, other) for other in after):
                 self._stored_is_gone(place, record, before, after)
@@ -178,6 +186,18 @@ class Rules:
             claims = [*process.claims, *process.claims_read]
             if not any(self._world.books.explains_lost_create(claim) for claim in claims):
                 raise Violation(f"(f) {process.name} speaks of a lost create, and none was sent") from error
+        if self._is_of_a_stranger(process, error):
+            raise Violation(f"(f) the gateway itself never said what ends {process.name}: {error}") from error
+
+    def _is_of_a_stranger(self, process: Process, error: Exception) -> bool:
+        """Whether an error that is final rests on no word of the gateway's own."""
+        struck = process.struck
+        if isinstance(error, errors.AuthenticationError):
+            return not struck["create: 401"]
+        if isinstance(error, errors.PermissionDeniedError):
+            return not (struck["create: no credit as 200"] or struck["create: no credit as 500"])
+        gone = errors.VideoNotFoundError | errors.VideoExpiredError
+        return isinstance(error, gone) and not any(video.told_bad for video in self._world.gateway.videos.values())
 
     def _check_result(self, process: Process, result: dict[str, Any]) -> None:
         """See that a replace brought something new: (h)."""

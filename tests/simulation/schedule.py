@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulation.adoption import Adoptions
 from simulation.airflow_side import Airflow
 from simulation.books import Books
 from simulation.endings import Endings
@@ -38,7 +39,7 @@ def run(plan: Plan, tracing: bool = False) -> Result:
     """Run a schedule to its end, or to the first violation."""
     world = World(plan, tracing)
     world.disk, world.gateway, world.books = Disk(world), Gateway(world), Books(world)
-    world.rules, world.endings = Rules(world), Endings(world)
+    world.rules, world.endings, world.adoptions = Rules(world), Endings(world), Adoptions(world)
     world.airflow, world.people = Airflow(world), People(world)
     violation = None
     with schedule(world):

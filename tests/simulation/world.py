@@ -46,6 +46,9 @@ class Process:
         self.wake = 0
         self.operator: Any = None
         self.claims: list[str] = []
+        self.listed: list[Any] | None = None
+        self.listed_all = True
+        self.sleeps_lightly = False
         self.answered: Any = None
         self.last_line = ""
         self.claims_read: set[str] = set()
@@ -69,6 +72,7 @@ class World:
         self.hub = getcurrent()
         # set by schedule.py
         self.disk = self.gateway = self.books = self.rules = self.endings = self.airflow = self.people = None  # type: Any
+        self.adoptions: Any = None
         self.struck_keys: list[Any] = []
         self.on_death: Callable[[Process, bool], None] = lambda process, is_zombie: None
 
@@ -146,8 +150,8 @@ class World:
             raise Killed
 
     def rouse(self, process: Process) -> None:
-        """Let a process that sleeps look around now."""
-        if not process.is_over:
+        """Let a process look around now, if it sleeps so that it can be told to stop."""
+        if process.sleeps_lightly and not process.is_over:
             process.wake += 1
             self._push(0.0, process, process.wake)
 
