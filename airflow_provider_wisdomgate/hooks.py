@@ -15,14 +15,7 @@ import requests
 from airflow.providers.common.compat.sdk import conf
 from airflow.providers.http.hooks.http import HttpHook
 
-from airflow_provider_wisdomgate import (
-    DEFAULT_BASE_URL,
-    DEFAULT_CONN_ID,
-    FORM_EXTRAS,
-    FORM_HIDDEN,
-    FORM_LABELS,
-    FORM_PLACEHOLDERS,
-)
+from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
@@ -34,18 +27,19 @@ from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, require_balance
 from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
-from airflow_provider_wisdomgate.gateway.connection import read_settings
+from airflow_provider_wisdomgate.gateway.connection import ConnectionForm, read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
 from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
 from airflow_provider_wisdomgate.gateway.video import Video, missing_content
+from airflow_provider_wisdomgate.metrics import count
 from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
 
 ID_REMEDY = "Give the id that a create returned."
 
 
-class WisdomGateHook(HttpHook):
+class WisdomGateHook(ConnectionForm, HttpHook):
     """Talks to a gateway that serves ``/v1/videos``.
 
     :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
@@ -66,30 +60,6 @@ class WisdomGateHook(HttpHook):
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self._content: Content | None = None
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Tell Airflow before 3.2 what the connection form shows."""
-        return {
-            "hidden_fields": list(FORM_HIDDEN),
-            "relabeling": dict(FORM_LABELS),
-            "placeholders": dict(FORM_PLACEHOLDERS),
-        }
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Tell Airflow before 3.2 which fields the connection form adds."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import IntegerField, StringField
-        from wtforms.validators import Optional
-
-        kinds = {"string": StringField, "integer": IntegerField, "number": StringField}  # Airflow 2 takes no FloatField
-        return {
-            name: kinds[field["type"]](
-                field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]
-            )
-            for name, field in FORM_EXTRAS.items()
-        }
 
     @cached_property
     def settings(self) -> Settings:
@@ -143,7 +113,13 @@ class WisdomGateHook(HttpHook):
         :raises BalanceTooLowError: it has less; nothing was sent.
         """
         require_balance(self.client, self.settings.min_balance if min_balance is None else min_balance)
-        return self.client.send(call, None, before_attempt, sleep)
+        try:
+            video = self.client.send(call, None, before_attempt, sleep)
+        except errors.LostCreateError:
+            count("lost_creates")
+            raise
+        count("creates")
+        return video
 
     def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
         """Check a create's arguments and make its call. Sends nothing."""
@@ -181,10 +157,12 @@ class WisdomGateHook(HttpHook):
         """Poll a video once and decide what follows."""
         call = routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY))
         seen: Video | errors.WisdomGateError
+        count("polls")
         try:
             seen = self.client.send(call, ONCE)
         except errors.WisdomGateError as error:
             seen = error
+            count("failed_polls")
             if isinstance(error, errors.AuthenticationError):
                 self._forget_connection()
         now = time.time()

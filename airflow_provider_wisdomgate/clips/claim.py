@@ -152,7 +152,7 @@ class ClipClaim:
         try:
             video = send(lambda: self._keep_claim(mine))
         except errors.LostCreateError:
-            self._change(lambda found: transitions.ended(found, mine))
+            self._change(lambda found: transitions.ended(found, mine, time.time()))
             raise
         except errors.WisdomGateError:
             self.give_back(mine)

@@ -178,14 +178,14 @@ def _creating(found: Manifest, on_lost_create: OnLostCreate, age: float) -> Step
 def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt: str) -> Video | None:
     """Return the one video of a gateway's list that a lost create must have made; None where that is not sure.
 
-    It has the same model, prompt, length and size, is no remix, was created while the claim lived, and is the only such
-    one. A request with more to it than these cannot be told from another one in a list.
+    It has the same model, prompt, length and size, is no remix, was created while the create was under way, and is the
+    only such one. A request with more to it than these cannot be told from another one in a list.
     """
     options = lost_options(found)
     if options is None:
         return None
-    lives = OLD_CLAIM_SECONDS if not found.claim_seconds else found.claim_seconds
-    first, last = found.claimed_at - LISTED_TIME_MARGIN, found.claimed_at + lives + LISTED_TIME_MARGIN
+    over = found.claimed_at + (found.claim_seconds or OLD_CLAIM_SECONDS) if found.lost_at is None else found.lost_at
+    first, last = found.claimed_at - LISTED_TIME_MARGIN, over + LISTED_TIME_MARGIN
     known = {found.video_id, *(record.get("video_id") for record in _records_below(found))}
     fitting = [
         video

@@ -19,7 +19,7 @@ _MAYBE_NUMBER = (int, float, type(None))
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("phase", "claim_id", "uri"), (str,)),
     **dict.fromkeys(("video_id", "fingerprint", "sha256", "content_type"), (str, type(None))),
-    **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration", "claim_seconds"), _MAYBE_NUMBER),
+    **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration", "claim_seconds", "lost_at"), _MAYBE_NUMBER),
     **dict.fromkeys(("size", "width", "height"), (int, type(None))),
     "claimed_at": (int, float),
     "request": (dict,),
@@ -30,7 +30,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 # Left out where they say nothing: they are for a claim or a replacement that is under way.
-ONLY_WHERE_SET = ("claim_seconds", "replaced")
+ONLY_WHERE_SET = ("claim_seconds", "lost_at", "replaced")
 
 # A record of a record of a record: whoever replaces so often without one clip in between loses a create that was lost,
 # and only where there is none the oldest record.
@@ -44,6 +44,7 @@ class Manifest:
     In phase ``created``, ``sha256`` and ``size`` are of the clip that is about to appear.
 
     :param claim_seconds: in phase ``creating``: for so long after it was written the create may be under way.
+    :param lost_at: in phase ``creating``: when its owner gave up on the answer of its create.
     :param replaced: the record that this one took the place of, which comes back if nothing comes of this one.
     """
 
@@ -67,6 +68,7 @@ class Manifest:
     height: int | None = None
     error: Mapping[str, Any] | None = None
     claim_seconds: float | None = None
+    lost_at: float | None = None
     replaced: Mapping[str, Any] | None = None
     version: int = VERSION
 

@@ -19,6 +19,7 @@ from airflow_provider_wisdomgate.clips.download import DOWNLOAD_RETRIES, MAX_BYT
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory
 from airflow_provider_wisdomgate.gateway.video import CONTENT_MISSING, Video
+from airflow_provider_wisdomgate.metrics import count
 
 if TYPE_CHECKING:
     from airflow_provider_wisdomgate.gateway.content import Content
@@ -104,6 +105,8 @@ class PaidVideo:
                 facts = {**facts, "expires_at": video.expires_at}
             done = self._publish(file, facts)
         self.memory.forget()
+        count("downloads")
+        count("downloaded_bytes", int(facts["size"]))
         return done
 
     def _publish(self, file: IO[bytes], facts: Mapping[str, Any]) -> StoredVideo:

@@ -49,11 +49,11 @@ def returned(found: Manifest | None, mine: Manifest) -> Manifest | None:
     return found.previous
 
 
-def ended(found: Manifest | None, mine: Manifest) -> Manifest | None:
+def ended(found: Manifest | None, mine: Manifest, now: float) -> Manifest | None:
     """Say of a lost create that nobody sends it any more: who finds it need not wait."""
     if found is None or found.claim_id != mine.claim_id or found.phase != "creating":
         return found
-    return replace(found, claim_seconds=0.0)
+    return replace(found, claim_seconds=0.0, lost_at=now)
 
 
 def created(found: Manifest | None, mine: Manifest, video: Video, now: float) -> Manifest:
@@ -74,6 +74,7 @@ def created(found: Manifest | None, mine: Manifest, video: Video, now: float) ->
         request_ids=(video.request_id,) if video.request_id else (),
         expires_at=video.expires_at,
         claim_seconds=None,
+        lost_at=None,
     )
 
 
@@ -86,10 +87,10 @@ def adopted(found: Manifest | None, mine: Manifest, remembered: Mapping[str, Any
     if not isinstance(video_id, str) or remembered.get("fingerprint") != mine.fingerprint:
         return found
     if found is None and isinstance(claim_id, str):
-        return replace(mine, phase="created", claim_id=claim_id, video_id=video_id, claim_seconds=None)
+        return replace(mine, phase="created", claim_id=claim_id, video_id=video_id, claim_seconds=None, lost_at=None)
     if found is None or found.claim_id != claim_id or found.phase != "creating":
         return found
-    return replace(found, phase="created", video_id=video_id, claim_seconds=None)
+    return replace(found, phase="created", video_id=video_id, claim_seconds=None, lost_at=None)
 
 
 def failed(found: Manifest | None, mine: Manifest, error: errors.WisdomGateError) -> Manifest | None:
@@ -123,7 +124,14 @@ def announced(found: Manifest | None, mine: Manifest, facts: Mapping[str, Any], 
     if record.phase == "stored" and record.sha256 == facts["sha256"]:
         return record  # somebody removed the clip, and here it comes back
     return replace(
-        record, phase="created", video_id=mine.video_id, error=None, claim_seconds=None, stored_at=now, **facts
+        record,
+        phase="created",
+        video_id=mine.video_id,
+        error=None,
+        claim_seconds=None,
+        lost_at=None,
+        stored_at=now,
+        **facts,
     )
 
 

@@ -53,6 +53,11 @@ def check_account(client: Client) -> tuple[bool, str]:
         )
 
 
+def has_no_route(error: errors.WisdomGateError) -> bool:
+    """Whether a gateway does not know what was asked of it: no error of this request, and none that passes."""
+    return isinstance(error, HAS_NO_ROUTE) and error.status in NO_ROUTE_STATUSES
+
+
 def require_balance(client: Client, minimum: float | None) -> None:
     """Return where the account has enough, or where the gateway tells no balance.
 
@@ -83,7 +88,7 @@ def _read(client: Client) -> float | None:
     try:
         balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW)
     except HAS_NO_ROUTE as error:
-        if error.status not in NO_ROUTE_STATUSES:
+        if not has_no_route(error):
             raise
         log.warning("min_balance has no effect, this gateway tells no balance: %s", error)
         return None

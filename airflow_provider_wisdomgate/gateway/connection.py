@@ -6,11 +6,18 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_wisdomgate import DEFAULT_BASE_URL
+from airflow_provider_wisdomgate import (
+    DEFAULT_BASE_URL,
+    FORM_EXTRAS,
+    FORM_HIDDEN,
+    FORM_LABELS,
+    FORM_PLACEHOLDERS,
+)
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
 
@@ -58,3 +65,31 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
             next_step=f"Add it in Admin > Connections, or: airflow connections add {conn_id} --conn-type wisdomgate "
             f"--conn-host {DEFAULT_BASE_URL} --conn-password '<key>'.",
         ) from error
+
+
+class ConnectionForm:
+    """What Airflow before 3.2 asks a hook about the form of its connection; later ones read get_provider_info()."""
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Tell Airflow before 3.2 what the connection form shows."""
+        return {
+            "hidden_fields": list(FORM_HIDDEN),
+            "relabeling": dict(FORM_LABELS),
+            "placeholders": dict(FORM_PLACEHOLDERS),
+        }
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Tell Airflow before 3.2 which fields the connection form adds."""
+        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+        from wtforms import IntegerField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"string": StringField, "integer": IntegerField, "number": StringField}  # Airflow 2 takes no FloatField
+        return {
+            name: kinds[field["type"]](
+                field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]
+            )
+            for name, field in FORM_EXTRAS.items()
+        }

@@ -9,6 +9,7 @@ from typing import Any
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.ledger import OnLostCreate, Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.gateway.account import has_no_route
 from airflow_provider_wisdomgate.gateway.routes import Call, Part
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.operators.base import CreateArguments
@@ -60,6 +61,9 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
         try:
             listed = self.hook.list_videos()
         except errors.WisdomGateError as error:
+            if error.is_transient and not has_no_route(error):
+                advice = "A retry looks again for the lost create in the gateway's list."
+                raise type(error)(error.message, next_step=advice, **error.facts) from error
             self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
             return None
         return found_again(lost, Wanted({"model": self.model}), listed, self.prompt)

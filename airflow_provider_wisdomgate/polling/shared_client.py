@@ -22,6 +22,7 @@ from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.connection import read_settings_async
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.metrics import count
 from airflow_provider_wisdomgate.polling.rate_limit import RateLimit
 from airflow_provider_wisdomgate.polling.rate_limiter import RateLimiter
 
@@ -65,13 +66,15 @@ class SharedClient:
         rate_limit = self.rate_limiter.rate_limit
         await self.rate_limiter.acquire(due)
         sent = time.monotonic()
+        count("polls")
         try:
             video = await client.send(routes.get_video(video_id), ONCE)
-        except errors.RateLimitedError as error:
-            rate_limit.rate_limited(sent, time.monotonic(), error.retry_after, random.random())
-            raise
-        except errors.AuthenticationError:
-            self._read_connection_again(client)
+        except errors.WisdomGateError as error:
+            count("failed_polls")
+            if isinstance(error, errors.RateLimitedError):
+                rate_limit.rate_limited(sent, time.monotonic(), error.retry_after, random.random())
+            elif isinstance(error, errors.AuthenticationError):
+                self._read_connection_again(client)
             raise
         rate_limit.succeeded(sent)
         return video

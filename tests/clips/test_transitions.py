@@ -32,7 +32,7 @@ Change = Callable[[Manifest | None], Manifest | None]
 CHANGES: dict[str, Change] = {
     "renewed": lambda found: transitions.renewed(found, CREATING, NOW + 60),
     "returned": lambda found: transitions.returned(found, CREATING),
-    "ended": lambda found: transitions.ended(found, CREATING),
+    "ended": lambda found: transitions.ended(found, CREATING, NOW),
     "created": lambda found: transitions.created(found, CREATING, VIDEO, NOW),
     "failed": lambda found: transitions.failed(found, CREATED, NO_LUCK),
     "unannounced": lambda found: transitions.unannounced(found, CREATED),
@@ -58,7 +58,7 @@ TABLE: dict[str, dict[str, Any]] = {
     "creating": {
         "renewed": replace(CREATING, claimed_at=NOW + 60),
         "returned": None,
-        "ended": replace(CREATING, claim_seconds=0.0),
+        "ended": replace(CREATING, claim_seconds=0.0, lost_at=NOW),
         "created": RECORDED,
         "failed": "same",
         "unannounced": "same",

@@ -72,12 +72,13 @@ class Adoptions:
 
     def _fits(self, entry: Any, lost: Any) -> bool:
         """Whether an entry may be what a lost create made, by all that a list tells."""
-        lives = lost.get("claim_seconds") or OLD_CLAIM_SECONDS
+        over = lost["claimed_at"] + (lost.get("claim_seconds") or OLD_CLAIM_SECONDS)
+        last = lost.get("lost_at", over) + LISTED_TIME_MARGIN
         try:
             made = float(entry["created_at"])
         except (KeyError, ValueError):
             return False
-        is_then = -LISTED_TIME_MARGIN <= made - lost["claimed_at"] <= lives + LISTED_TIME_MARGIN
+        is_then = lost["claimed_at"] - LISTED_TIME_MARGIN <= made <= last
         is_same = (entry["model"], entry.get("prompt")) == ("sora-2", lost["request"].get("prompt"))
         return is_then and is_same and not entry.get("remixed_from_video_id")
 

@@ -18,7 +18,7 @@ from airflow_provider_wisdomgate.clips import claim, ledger, transitions
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import CLOCK_SKEW, MANIFEST, Destination
 from airflow_provider_wisdomgate.clips.stores.base import storage_errors
-from airflow_provider_wisdomgate.operators import download, generate
+from airflow_provider_wisdomgate.operators import download, durable, generate
 
 OLD_CLAIM_SECONDS = 420.0
 
@@ -90,7 +90,7 @@ def _run_is_known_by_its_id_only() -> list[Any]:
     def without(real: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         return lambda context, retries: {k: v for k, v in real(context, retries).items() if k != "run_started"}
 
-    return [patch.object(module, "made_by", without(module.made_by)) for module in (generate, download)]
+    return [patch.object(module, "made_by", without(module.made_by)) for module in (durable, download)]
 
 
 def _own_claim_is_not_read_back() -> list[Any]:
