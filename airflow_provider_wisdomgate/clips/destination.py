@@ -53,9 +53,15 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
             next_step="Set the connection's 'Storage path', or the option [wisdomgate] storage_path "
             "(AIRFLOW__WISDOMGATE__STORAGE_PATH), or give an absolute destination.",
         )
-    if storage_path.startswith(("file://", "local://")):
-        name = quote(name, safe=PLAIN)  # what is given is a name; in a file URI a % begins an escape
-    return f"{storage_path.rstrip('/')}/{name}"
+    return inside(storage_path, name)
+
+
+def inside(folder: str, name: str) -> str:
+    """Return the URI or path of a file in a folder."""
+    if folder.startswith(("file://", "local://")):
+        # What is given is a name; in a file URI a % begins an escape.
+        name = quote(name, safe=PLAIN, errors="surrogateescape")
+    return f"{folder.rstrip('/')}/{name}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
 from airflow_provider_wisdomgate.clips.stores.uploads import MARK, SpooledClips, send_parts, size_of
 
 # A condition that does not hold is answered 412, or 409 where something is there against If-None-Match: *.
@@ -118,6 +119,13 @@ class AzureStore(SpooledClips):
                 return b""
             raise
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self._key[: self._key.rfind("/") + 1]
+        for found in self._container.list_blobs(name_starts_with=folder):
+            name = found.name[len(folder) :]
+            if name > after:  # a listing begins where it begins: what is before is read and left out
+                yield Listed(name, found.size)
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
 
@@ -11,7 +12,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRang
 from google.cloud import storage
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
 from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, SpooledClips, size_of
 
 # What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
@@ -91,6 +92,14 @@ class GCSStore(SpooledClips):
         except RequestRangeNotSatisfiable:
             return b""
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self._key[: self._key.rfind("/") + 1]
+        start = {"start_offset": folder + after} if after else {}
+        for found in self._bucket.client.list_blobs(self._bucket, prefix=folder, timeout=TIMEOUT, **start):
+            name = found.name[len(folder) :]
+            if name > after:  # the offset itself is listed, too
+                yield Listed(name, found.size)
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         blob = self._blob()

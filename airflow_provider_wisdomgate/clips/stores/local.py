@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Version, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Version, Versioned
 
 # What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
@@ -44,7 +44,7 @@ class LocalStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.uri = f"file://{quote(str(path), safe=PLAIN)}"
+        self.uri = f"file://{quote(str(path), safe=PLAIN, errors='surrogateescape')}"
         self.weakness: str | None = None
         # A file name ends at 255 bytes, and a letter may have four of them.
         self._partial_prefix = f".{path.name.encode()[:120].decode(errors='ignore')}."
@@ -151,6 +151,9 @@ class LocalStore:
             file.seek(start)
             return file.read(end - start)
 
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        return _files_below(str(self._path.parent), "", after)
+
     @contextmanager
     def _written_file(self, data: bytes) -> Iterator[Path]:
         with self.partial_file() as file:
@@ -218,6 +221,24 @@ class _WrittenBehind(io.FileIO):
             os.posix_fadvise(self.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self._behind = 0
         return written
+
+
+def _files_below(folder: str, prefix: str, after: str) -> Iterator[Listed]:
+    """Walk a folder in the order in which object stores list keys: there a folder's name ends in a slash."""
+    with os.scandir(folder) as entries:  # closed before its folders are opened: depth costs no handles
+        found = sorted(
+            (prefix + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else ""), entry.path)
+            for entry in entries
+            if not entry.is_symlink()
+        )
+    for name, path in found:
+        if name.endswith("/"):
+            if not name <= after or after.startswith(name):
+                with suppress(FileNotFoundError):  # somebody removed it
+                    yield from _files_below(path, name, after)
+        elif name > after:
+            with suppress(FileNotFoundError):
+                yield Listed(name, os.lstat(path).st_size)
 
 
 def _version_of(data: bytes) -> Version:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import IO, Any
@@ -18,7 +18,13 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned, unsafe_storage_is_allowed
+from airflow_provider_wisdomgate.clips.stores.base import (
+    Address,
+    ClipFile,
+    Listed,
+    Versioned,
+    unsafe_storage_is_allowed,
+)
 from airflow_provider_wisdomgate.clips.stores.uploads import (
     MARK,
     ONE_REQUEST_BYTES,
@@ -135,6 +141,15 @@ class S3Store(SpooledClips):
             raise
         data: bytes = found["Body"].read()
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self._key[: self._key.rfind("/") + 1]
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=folder, **({"StartAfter": folder + after} if after else {})
+        )
+        for page in pages:
+            for found in page.get("Contents", ()):
+                yield Listed(found["Key"][len(folder) :], found["Size"])
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex
