@@ -13,6 +13,7 @@ from airflow_provider_wisdomgate.cli.output import (
     dump,
     moment_of,
     progress,
+    put,
     say,
     show_rows,
     show_table,
@@ -59,7 +60,7 @@ def _row(kept: Kept, manifest: Manifest) -> dict[str, Any]:
     made_by = {name: manifest.made_by.get(name) for name in MADE_BY}
     size = manifest.size if kept.clip_size is None else kept.clip_size
     known = {"state": kept.state, "video_id": manifest.video_id, "size": size, "age": _age(manifest)}
-    return {**known, **made_by, "uri": kept.uri}
+    return {**known, **made_by, "uri": kept.destination.uri}
 
 
 def _age(manifest: Manifest) -> int | None:
@@ -95,7 +96,7 @@ def show_clip(arguments: Namespace) -> int:
     size, state = state_at(destination, manifest)
     told = advice_for(state, manifest, destination)
     if arguments.output == "json":
-        print(dump({"state": state, "means": MEANINGS[state], "next": told, "manifest": manifest.as_dict()}, indent=1))
+        put(dump({"state": state, "means": MEANINGS[state], "next": told, "manifest": manifest.as_dict()}, indent=1))
     else:
         show_manifest(manifest, state, size)
         for line in told:

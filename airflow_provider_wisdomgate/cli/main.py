@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
 import argcomplete
@@ -61,15 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare_airflow() -> None:
-    """Do what the command `airflow` does first: its configuration, and its log lines out of the output's way."""
-    import logging
+    """Do what the command `airflow` does first. Log lines go to stderr, and only warnings unless somebody asked."""
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+    with redirect_stdout(sys.stderr):
+        from airflow import settings
 
-    from airflow import settings
-
-    settings.initialize()  # type: ignore[no-untyped-call]
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
-            handler.setStream(sys.stderr)
+        settings.initialize()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -20,6 +20,26 @@ from rich.text import Text
 # Wide enough that what another program reads is never folded.
 PIPE_WIDTH = 10_000
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+_own: TextIO | None = None
+
+
+@contextmanager
+def own_output() -> Iterator[TextIO]:
+    """Keep stdout for what a command prints; what else is printed meanwhile, say log lines, goes to stderr."""
+    global _own
+    before, _own = _own, sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield _own
+    finally:
+        _own = before
+
+
+def put(*texts: str, sep: str = "") -> None:
+    """Print a line of output."""
+    print(*texts, sep=sep, file=_own or sys.stdout)
 
 
 def plain(value: Any) -> str:
@@ -45,13 +65,13 @@ def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output:
         return
     count = 0
     for row in rows:
-        print("[" if not count else ",", dump({name: row.get(name) for name in columns}), sep="\n" if count else "")
+        put("," if count else "[", dump({name: row.get(name) for name in columns}), sep="\n" if count else "")
         count += 1
-    print("]" if count else "[]")
+    put("]" if count else "[]")
 
 
 def _show_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(_own or sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
         writer.writerow("" if row.get(name) is None else plain(row[name]) for name in columns)
@@ -78,7 +98,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], styles: Ma
     for row in rows:
         texts = ["" if cell is None else plain(cell) for cell in row]
         table.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in texts))
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(file=_own or sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     console.print(table, soft_wrap=False)

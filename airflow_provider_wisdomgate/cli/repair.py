@@ -116,7 +116,7 @@ def fetch_clip(arguments: Namespace) -> int:
     if state == "stored":
         say(f"The clip is there already: {destination.uri}")
         return 0
-    if not manifest.video_id or state == "failed":
+    if not manifest.video_id or state in ("failed", "refused"):
         advice = " ".join(advice_for(state, manifest, destination)) or "Run the task again."
         raise errors.WisdomGateError(f"No video is to be fetched for {destination.uri}: {state}.", next_step=advice)
     stored = _fetch(arguments, destination, manifest, manifest.video_id)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.cli.output import bytes_of, is_terminal, plain, progress, say, show_rows
+from airflow_provider_wisdomgate.cli.output import bytes_of, is_terminal, plain, progress, put, say, show_rows
 from airflow_provider_wisdomgate.cli.places import folder_of
 from airflow_provider_wisdomgate.cli.run import DIFFERS
 from airflow_provider_wisdomgate.clips.folder import list_places
@@ -54,7 +54,7 @@ def verify_clips(arguments: Namespace) -> int:
         problems = _problems(so_far)
         if arguments.output == "lines":
             for row in problems:
-                print(plain(f"{row['uri']}: {row['problem']}"), flush=True)
+                put(plain(f"{row['uri']}: {row['problem']}"))
         else:
             show_rows(problems, COLUMNS, arguments.output)
     except BaseException:
@@ -76,7 +76,7 @@ def _problems(so_far: Progress) -> Iterator[dict[str, Any]]:
             if one.problem is not None:
                 manifest = one.kept.manifest
                 video_id = manifest.video_id if manifest else None
-                yield {"uri": one.kept.uri, "video_id": video_id, "problem": one.problem}
+                yield {"uri": one.kept.destination.uri, "video_id": video_id, "problem": one.problem}
             if time.monotonic() - told > TELL_EVERY and not is_terminal():
                 told = time.monotonic()
                 say(f"{so_far}. If this is stopped, to go on: {so_far.goes_on}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.cli.output import dump, moment_of, say, show_rows, show_table
+from airflow_provider_wisdomgate.cli.output import dump, moment_of, put, say, show_rows, show_table
 from airflow_provider_wisdomgate.cli.repair import is_answered_yes
 from airflow_provider_wisdomgate.cli.run import DIFFERS
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -63,7 +63,7 @@ def test_connection(arguments: Namespace) -> int:
 
 def _show_facts(facts: Mapping[str, Any], output: str) -> None:
     if output == "json":
-        print(dump(facts, indent=1))
+        put(dump(facts, indent=1))
     elif output == "csv":
         show_rows([facts], list(facts), output)
     else:

@@ -13,8 +13,6 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import CLOCK_SKEW, MANIFEST, Destination, inside
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.states import state_of
-from airflow_provider_wisdomgate.clips.stores import open_store
-from airflow_provider_wisdomgate.clips.stores.base import storage_errors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,11 +28,12 @@ class Kept:
     """A manifest that was found: where, what it says, and the bytes of the clip beside it (None: no clip).
 
     :param name: the clip's name below the folder; listings go on after it.
+    :param destination: the clip's; through the client that listed it.
     :param manifest: None where it could not be read, and ``problem`` says why.
     """
 
     name: str
-    uri: str
+    destination: Destination
     manifest: Manifest | None
     clip_size: int | None = None
     state: str = ""
@@ -42,11 +41,11 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """A file beside which, by its name, a manifest may stand."""
 
     name: str
-    uri: str
+    destination: Destination
     clip_size: int | None
 
 
@@ -63,38 +62,32 @@ def find_kept(folder: str, after: str = "") -> Iterator[Kept]:
     yield from (kept for kept in in_order(_read, places, READERS) if kept is not None)
 
 
-def list_places(folder: str, after: str = "") -> Iterator[_Place]:
+def list_places(folder: str, after: str = "") -> Iterator[Place]:
     """Yield where manifests of a folder seem to stand, by name: nothing is read."""
-    # The name that the folder's own files are siblings of. A colon keeps it from being anybody's.
-    beginning = inside(folder, ":")
+    anyone = Destination(inside(folder, "clip"))  # stands for the folder: what is listed are its siblings
     open_clips: list[tuple[str, int]] = []
-    try:
-        with storage_errors(folder):
-            for file in open_store(beginning).siblings(after + MANIFEST if after else ""):
-                # Between "x" and "x.json" a listing has only names that begin with "x".
-                while open_clips and not file.name.startswith(open_clips[-1][0]):
-                    open_clips.pop()
-                if file.name.endswith(MANIFEST) and file.size <= MAX_MANIFEST_BYTES:
-                    name = file.name.removesuffix(MANIFEST)
-                    if name and not name.endswith("/"):
-                        yield _Place(name, inside(folder, name), dict(open_clips).get(name))
-                open_clips.append((file.name, file.size))
-    except errors.ConfigurationError as error:
-        raise errors.ConfigurationError(f"folder {error.message}", next_step=error.next_step) from error
+    for file in anyone.siblings(after + MANIFEST if after else ""):
+        # Between "x" and "x.json" a listing has only names that begin with "x".
+        while open_clips and not file.name.startswith(open_clips[-1][0]):
+            open_clips.pop()
+        if file.name.endswith(MANIFEST) and file.size <= MAX_MANIFEST_BYTES:
+            name = file.name.removesuffix(MANIFEST)
+            if name and not name.endswith("/"):
+                yield Place(name, anyone.sibling(name), dict(open_clips).get(name))
+        open_clips.append((file.name, file.size))
 
 
-def _read(place: _Place) -> Kept | None:
+def _read(place: Place) -> Kept | None:
     """Read the manifest of a place, None where it is none of ours or gone by now."""
     try:
-        destination = Destination(place.uri)
-        manifest = destination.read()
+        manifest = place.destination.read()
         if manifest is None:
             return None
-        return Kept(place.name, destination.uri, manifest, *state_at(destination, manifest, place.clip_size))
+        return Kept(place.name, place.destination, manifest, *state_at(place.destination, manifest, place.clip_size))
     except errors.DestinationTakenError:
         return None
     except errors.WisdomGateError as error:
-        return Kept(place.name, place.uri, None, problem=error)
+        return Kept(place.name, place.destination, None, problem=error)
 
 
 def state_at(destination: Destination, manifest: Manifest, clip_size: int | None = None) -> tuple[int | None, str]:

@@ -43,13 +43,12 @@ def verify(kept: Kept) -> Verified:
         return Verified(kept, 0, str(kept.problem))
     manifest: Manifest | None = kept.manifest
     try:
-        destination = Destination(kept.uri)
         size, problem = 0, None
         for _ in range(TURNS):
             if manifest is None or manifest.phase != "stored":
                 return Verified(kept)
-            size, problem = _compare(destination, manifest)
-            if problem is None or (now := destination.read()) == manifest:
+            size, problem = _compare(kept.destination, manifest)
+            if problem is None or (now := kept.destination.read()) == manifest:
                 break
             manifest = now
         return Verified(kept, size, problem)

@@ -83,6 +83,9 @@ class Store(Protocol):
     def read_range(self, start: int, end: int) -> bytes:
         """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
 
+    def sibling(self, name: str) -> Store:
+        """Open another file of the folder that this destination is in, or below it, through the same client."""
+
     def siblings(self, after: str = "") -> Iterator[Listed]:
         """List all files of the folder that this destination is in, and of the folders below it, lazily.
 

@@ -11,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -88,6 +89,11 @@ class FsspecStore(SpooledClips):
     def read_range(self, start: int, end: int) -> bytes:
         data: bytes = self._fs.cat_file(self._path, start=start, end=end)
         return data
+
+    def sibling(self, name: str) -> FsspecStore:
+        other = copy(self)
+        other.uri, other._path = (f"{before.rpartition('/')[0]}/{name}" for before in (self.uri, self._path))
+        return other
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
         folder = self._path.rpartition("/")[0]

@@ -47,7 +47,7 @@ class LocalStore:
         self.uri = f"file://{quote(str(path), safe=PLAIN, errors='surrogateescape')}"
         self.weakness: str | None = None
         # A file name ends at 255 bytes, and a letter may have four of them.
-        self._partial_prefix = f".{path.name.encode()[:120].decode(errors='ignore')}."
+        self._partial_prefix = f".{os.fsencode(path.name)[:120].decode(errors='ignore')}."
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
@@ -150,6 +150,9 @@ class LocalStore:
         with open(self._path, "rb") as file:
             file.seek(start)
             return file.read(end - start)
+
+    def sibling(self, name: str) -> LocalStore:
+        return LocalStore(self._path.parent / name)
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
         return _files_below(str(self._path.parent), "", after)

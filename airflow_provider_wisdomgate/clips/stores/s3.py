@@ -28,7 +28,7 @@ from airflow_provider_wisdomgate.clips.stores.base import (
 from airflow_provider_wisdomgate.clips.stores.uploads import (
     MARK,
     ONE_REQUEST_BYTES,
-    SpooledClips,
+    ObjectStore,
     send_parts,
     size_of,
 )
@@ -40,7 +40,7 @@ CONFLICT_PAUSE = 0.05
 Condition = dict[str, str]
 
 
-class S3Store(SpooledClips):
+class S3Store(ObjectStore):
     """One key in a bucket, and those beside it."""
 
     weakness: str | None = None
@@ -51,10 +51,10 @@ class S3Store(SpooledClips):
         self.uri, self.place = uri, address.place
         # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
         self._client: Any = S3Hook(aws_conn_id=address.conn_id).get_conn()
-        self._bucket, self._key = address.bucket, address.key
+        self._bucket, self.key = address.bucket, address.key
 
     def _at(self, suffix: str = "") -> dict[str, Any]:
-        return {"Bucket": self._bucket, "Key": self._key + suffix}
+        return {"Bucket": self._bucket, "Key": self.key + suffix}
 
     def _head(self, suffix: str = "") -> dict[str, Any] | None:
         try:
@@ -123,7 +123,7 @@ class S3Store(SpooledClips):
 
     def _is_folder(self) -> bool:
         try:
-            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self._key}/", MaxKeys=1)
+            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self.key}/", MaxKeys=1)
         except ClientError as error:
             if status_of(error) == 403:  # who may read and write need not be allowed to list
                 return False
@@ -143,7 +143,7 @@ class S3Store(SpooledClips):
         return data
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
-        folder = self._key[: self._key.rfind("/") + 1]
+        folder = self.folder
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=folder, **({"StartAfter": folder + after} if after else {})
         )
