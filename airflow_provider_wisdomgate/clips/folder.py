@@ -17,8 +17,8 @@ from airflow_provider_wisdomgate.clips.states import state_of
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Manifests are read so many at a time: most of it is waiting for the store.
-READERS = 16
+# Manifests are read so many at a time: most of it is waiting for the store. A client of S3 keeps ten connections.
+READERS = 8
 # A manifest with eight records below it and long prompts has some hundred kilobytes; what is larger is none.
 MAX_MANIFEST_BYTES = 4 * 1024**2
 
@@ -49,7 +49,7 @@ class Place:
     clip_size: int | None
 
 
-def find_kept(folder: str, after: str = "") -> Iterator[Kept]:
+def find_kept(folder: str, after: str = "", readers: int = READERS) -> Iterator[Kept]:
     """Yield the manifests of a folder and of those below it, in the order of their names.
 
     What is no manifest of ours is passed over.
@@ -59,7 +59,7 @@ def find_kept(folder: str, after: str = "") -> Iterator[Kept]:
     :raises StorageError: the folder cannot be listed.
     """
     places = list_places(folder, after)
-    yield from (kept for kept in in_order(_read, places, READERS) if kept is not None)
+    yield from (kept for kept in in_order(_read, places, readers) if kept is not None)
 
 
 def list_places(folder: str, after: str = "") -> Iterator[Place]:

@@ -34,7 +34,7 @@ class Verified:
 
 def verify_folder(folder: str, after: str = "") -> Iterator[Verified]:
     """Verify what is stored in a folder and below, in the order of names; see :func:`folder.find_kept`."""
-    yield from in_order(verify, find_kept(folder, after), READERS)
+    yield from in_order(verify, find_kept(folder, after, READERS), READERS)
 
 
 def verify(kept: Kept) -> Verified:

@@ -159,3 +159,12 @@ def test_a_wrong_key_is_one_line(cli: Cli, connect: Any) -> None:
     for argv in (["test"], ["balance"], ["videos", "list"]):
         ran = cli(*argv)
         assert (ran.status, len(ran.lines), "API key" in ran.err) == (2, 1, True)
+
+
+def test_the_page_of_the_commands_has_all_of_them_and_all_states() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    assert [path for path in COMMANDS if f"wisdomgate {' '.join(path)}" not in page] == []
+    rows = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| `")][: len(STATES)]
+    words = {state.strip("| `"): meaning for state, meaning in rows}
+    assert tuple(words) == STATES
+    assert set(states.NEEDS_PERSON) == {line.split("`")[1] for line in page.splitlines() if "needs you" in line}
