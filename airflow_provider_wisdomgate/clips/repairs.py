@@ -54,7 +54,7 @@ def forget(found: Manifest, state: str, age: float, clip_size: int | None) -> Re
     """
     if state == "lost":
         unfetched = "If the create did arrive, its video is paid for and not fetched."
-        return Repair(found.previous, (unfetched, _next(found)))
+        return Repair(_replaced(found, ("stored", "created", "failed")), (unfetched, _next(found)))
     if state == "refused":
         return Repair(_given_up(found), ("The next run of the task sends the same request once more.",))
     if state == "created" and (not found.sha256 or age > PUBLISH_SECONDS):
@@ -68,14 +68,19 @@ def forget(found: Manifest, state: str, age: float, clip_size: int | None) -> Re
 
 def _given_up(found: Manifest) -> Manifest:
     """Return the record that was replaced, where a video stands in it; else this one, as failed."""
-    below = found.previous
-    while below is not None:
-        if below.phase in ("stored", "created"):
-            return below
-        below = below.previous
+    if below := _replaced(found, ("stored", "created")):
+        return below
     error = errors.VideoFailedError(GIVEN_UP, video_id=found.video_id)
     nothing = replace(found, sha256=None, size=None, stored_at=None, replaced=None, claim_seconds=None)
     return replace(nothing, phase="failed", error=error.as_dict())
+
+
+def _replaced(found: Manifest, phases: tuple[str, ...]) -> Manifest | None:
+    """Return the latest of the records below that is in one of these phases: other lost creates may stand between."""
+    below = found.previous
+    while below is not None and below.phase not in phases:
+        below = below.previous
+    return below
 
 
 def _next(found: Manifest) -> str:

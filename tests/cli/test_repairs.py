@@ -76,6 +76,17 @@ def test_forget_lets_the_next_run_create_and_touches_no_clip(name: str, cli: Cli
     assert ("paid" in ran.err) == (name != "refused")
 
 
+def test_a_lost_create_over_another_gives_back_what_stood_below_both(cli: Cli, local: LocalPlace) -> None:
+    uri = local.uri("cat.mp4")
+    lost = manifest(uri, "creating", claim_seconds=0.0)
+    failed = manifest(uri, "failed", error=errors.VideoFailedError(GIVEN_UP).as_dict())
+    for below in (manifest(uri, "stored", **OLD), manifest(uri, "created", **OLD), failed, None):
+        older = replace(lost, claim_id="older").over(below)
+        put_manifest(lost.over(older))
+        assert (cli("clips", "forget", uri, "--yes").status, stands_at(local)) == (0, below)
+        put_manifest(older)  # something stands there for the next one
+
+
 def test_what_is_done_twice_changes_nothing_more(cli: Cli, local: LocalPlace) -> None:
     every_state(local)
     for argv in (["adopt", local.uri("lost.mp4"), "--video-id", "v9", "--no-check"], ["forget", local.uri("gone.mp4")]):

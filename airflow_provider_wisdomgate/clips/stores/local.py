@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Version, Versioned
+from airflow_provider_wisdomgate.clips.stores.walk import files_below
 
 # What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
@@ -155,7 +156,7 @@ class LocalStore:
         return LocalStore(self._path.parent / name)
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
-        return _files_below(str(self._path.parent), "", after)
+        return files_below(str(self._path.parent), "", after)
 
     @contextmanager
     def _written_file(self, data: bytes) -> Iterator[Path]:
@@ -224,24 +225,6 @@ class _WrittenBehind(io.FileIO):
             os.posix_fadvise(self.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self._behind = 0
         return written
-
-
-def _files_below(folder: str, prefix: str, after: str) -> Iterator[Listed]:
-    """Walk a folder in the order in which object stores list keys: there a folder's name ends in a slash."""
-    with os.scandir(folder) as entries:  # closed before its folders are opened: depth costs no handles
-        found = sorted(
-            (prefix + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else ""), entry.path)
-            for entry in entries
-            if not entry.is_symlink()
-        )
-    for name, path in found:
-        if name.endswith("/"):
-            if not name <= after or after.startswith(name):
-                with suppress(FileNotFoundError):  # somebody removed it
-                    yield from _files_below(path, name, after)
-        elif name > after:
-            with suppress(FileNotFoundError):
-                yield Listed(name, os.lstat(path).st_size)
 
 
 def _version_of(data: bytes) -> Version:
