@@ -213,7 +213,7 @@ def test_without_a_folder_the_storage_path_is_listed(
 
 @pytest.mark.parametrize("name", STATE_OF)
 def test_a_clip_is_shown_with_its_state_and_what_to_do(name: str, cli: Cli, local: LocalPlace) -> None:
-    stands = every_state(local)[name]
+    stands = every_state(local, name)[name]
     before = as_files(local.folder)
     shown = cli("clips", "show", local.uri(f"{name}.mp4"), "-o", "json")
     told = json.loads(shown.out)

@@ -39,7 +39,7 @@ FORGOTTEN = {"lost", "lost-over-stored", "created", "created-over-stored", "gone
 
 @pytest.mark.parametrize("name", STATE_OF)
 def test_adopt_gives_an_id_to_a_create_that_has_none_and_to_nothing_else(name: str, cli: Cli, place: Any) -> None:
-    before = every_state(place)[name]
+    before = every_state(place, name)[name]
     ran = cli("clips", "adopt", place.uri(f"{name}.mp4"), "--video-id", "v9", "--no-check", "--yes")
     now = stands_at(place, name)
     if name not in ADOPTED:
@@ -55,7 +55,7 @@ def test_adopt_gives_an_id_to_a_create_that_has_none_and_to_nothing_else(name: s
 
 @pytest.mark.parametrize("name", STATE_OF)
 def test_forget_lets_the_next_run_create_and_touches_no_clip(name: str, cli: Cli, place: Any) -> None:
-    before = every_state(place)[name]
+    before = every_state(place, name)[name]
     ran = cli("clips", "forget", place.uri(f"{name}.mp4"), "--yes")
     now = stands_at(place, name)
     if name not in FORGOTTEN:
@@ -353,6 +353,6 @@ def test_a_wait_that_is_too_long_leaves_all_as_it_was(
 def test_where_no_video_is_to_be_had_nothing_is_fetched(
     name: str, cli: Cli, local: LocalPlace, sandbox: Sandbox, connection: Any
 ) -> None:
-    before = every_state(local)[name]
+    before = every_state(local, name)[name]
     ran = cli("clips", "fetch", local.uri(f"{name}.mp4"))
     assert (ran.status, len(ran.lines), stands_at(local, name), sandbox.requests()) == (2, 1, before, [])
