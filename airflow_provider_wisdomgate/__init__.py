@@ -80,6 +80,8 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a 
                 },
             }
         ],
+        # Airflow 3.2 and newer; elsewhere the same commands are below `wisdomgate`.
+        "cli": [f"{package}.cli.airflow_commands.get_cli_commands"],
         "config": {
             "wisdomgate": {
                 "description": "Options of airflow-provider-wisdomgate.",

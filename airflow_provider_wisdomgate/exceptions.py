@@ -207,8 +207,9 @@ class LostCreateError(WisdomGateError, AirflowFailException):
     """A create may have arrived and been paid for, but its video id is not known. It is never sent twice."""
 
     next_step = (
-        "Look at the gateway's usage page whether a video was made at that time. "
-        "To create (and perhaps pay) again, run the task with on_lost_create='create'."
+        "Look at the gateway's usage page whether a video was made at that time. For a generate task's clip, "
+        "`wisdomgate clips adopt` then records its id, and `wisdomgate clips forget` lets the task create (and perhaps "
+        "pay) again."
     )
 
 

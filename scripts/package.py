@@ -129,6 +129,11 @@ def run_the_dag(inside: Callable[..., str], connection: str, wheel: Path, scratc
     digest = hashlib.sha256(found[0].read_bytes()).hexdigest()
     check(record["phase"] == "stored" and record["sha256"] == digest, f"it is whole: {record['size']} bytes", record)
 
+    (row,) = json.loads(inside("wisdomgate", "clips", "list", str(clips), "--output", "json"))
+    check((row["state"], row["uri"]) == ("stored", record["uri"]), "wisdomgate clips list prints just it", row)
+    inside("airflow", "wisdomgate", "clips", "verify", str(clips))
+    told("airflow wisdomgate clips verify finds nothing that differs")
+
 
 def readme_dag(wheel: Path) -> str:
     """Return the DAG of the README that the wheel carries."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from support import LocalPlace, S3Place, TaskInstance
 
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
+    from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
     from airflow_provider_wisdomgate.sandbox import Sandbox
 
 
@@ -119,6 +120,28 @@ def context() -> Callable[..., dict[str, TaskInstance]]:
     from support import TaskInstance
 
     return lambda **facts: {"ti": TaskInstance(**facts)}
+
+
+@pytest.fixture
+def generate(hook: WisdomGateHook, local: LocalPlace) -> Callable[..., WisdomGateGenerateVideoOperator]:
+    """Make a generate operator for a small, quick clip; directives go into the prompt."""
+
+    from support import asked
+
+    from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+
+    def make(directives: str = "render=0", text: str = "a cat", **arguments: Any) -> WisdomGateGenerateVideoOperator:
+        quick: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.01, "destination": local.uri("cat.mp4")}
+        return WisdomGateGenerateVideoOperator(
+            task_id="clip",
+            model="any",
+            prompt=asked(directives, text),
+            seconds=1,
+            size="64x48",
+            **{**quick, **arguments},
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,10 @@ def check_command(line: str) -> None:
         from airflow.cli.cli_parser import get_parser
 
         get_parser().parse_args(arguments)
+    elif first == "wisdomgate":
+        from airflow_provider_wisdomgate.cli.main import parser as commands
+
+        commands().parse_args(arguments)
     elif first == "wisdomgate-sandbox":
         from airflow_provider_wisdomgate.sandbox.cli import parser
 

@@ -12,7 +12,7 @@ LAYERS = (
     ("hooks", "lineage"),
     ("triggers",),
     ("sensors", "operators"),
-    ("decorators",),
+    ("decorators", "cli"),
 )
 # Airflow's API server mounts the plugin; the sandbox is the far side of tests. No room imports either.
 APART = {"plugin": {"plugin", "clips", "exceptions", "links"}, "sandbox": {"sandbox"}}

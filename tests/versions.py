@@ -120,6 +120,12 @@ def has_backfill_command() -> bool:
     return True
 
 
+def has_airflow_wisdomgate() -> bool:
+    from airflow.providers_manager import ProvidersManager
+
+    return hasattr(ProvidersManager, "cli_command_functions")
+
+
 # The names of the table's rows, and what @pytest.mark.needs(...) takes.
 FEATURES: dict[str, Callable[[], bool]] = {
     "core": has_core,
@@ -132,6 +138,7 @@ FEATURES: dict[str, Callable[[], bool]] = {
     "kill of a deferred task": has_kill_of_deferred,
     "retry policy": has_retry_policy,
     "backfill command": has_backfill_command,
+    "airflow wisdomgate": has_airflow_wisdomgate,
 }
 
 if __name__ == "__main__":

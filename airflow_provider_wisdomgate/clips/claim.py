@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import transitions
+from airflow_provider_wisdomgate.clips.advice import lost_create_advice
 from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
 from airflow_provider_wisdomgate.clips.download import interruptible_sleep, never_stop
 from airflow_provider_wisdomgate.clips.ledger import (
@@ -151,8 +152,9 @@ class ClipClaim:
         """
         try:
             video = send(lambda: self._keep_claim(mine))
-        except errors.LostCreateError:
+        except errors.LostCreateError as error:
             self._change(lambda found: transitions.ended(found, mine, time.time()))
+            error.next_step = lost_create_advice(self.destination.uri)
             raise
         except errors.WisdomGateError:
             self.give_back(mine)

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import IO, Any
 from urllib.parse import quote
@@ -15,7 +16,13 @@ from urllib.parse import quote
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.manifest import Manifest, is_unfinished
 from airflow_provider_wisdomgate.clips.stores import open_store
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Version, storage_errors, unsafe_storage_is_allowed
+from airflow_provider_wisdomgate.clips.stores.base import (
+    ClipFile,
+    Listed,
+    Version,
+    storage_errors,
+    unsafe_storage_is_allowed,
+)
 from airflow_provider_wisdomgate.clips.stores.local import PLAIN
 
 MANIFEST = ".json"
@@ -53,9 +60,15 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
             next_step="Set the connection's 'Storage path', or the option [wisdomgate] storage_path "
             "(AIRFLOW__WISDOMGATE__STORAGE_PATH), or give an absolute destination.",
         )
-    if storage_path.startswith(("file://", "local://")):
-        name = quote(name, safe=PLAIN)  # what is given is a name; in a file URI a % begins an escape
-    return f"{storage_path.rstrip('/')}/{name}"
+    return inside(storage_path, name)
+
+
+def inside(folder: str, name: str) -> str:
+    """Return the URI or path of a file in a folder."""
+    if folder.startswith(("file://", "local://")):
+        # What is given is a name; in a file URI a % begins an escape.
+        name = quote(name, safe=PLAIN, errors="surrogateescape")
+    return f"{folder.rstrip('/')}/{name}"
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,18 @@ class Destination:
         except errors.ConfigurationError as error:
             raise errors.ConfigurationError(f"destination {error.message}", next_step=error.next_step) from error
         self.uri = self._store.uri
+
+    def sibling(self, name: str) -> Destination:
+        """Return another destination of this one's folder, or below it, through the same client."""
+        other = copy(self)
+        other._store = self._store.sibling(name)
+        other.uri = other._store.uri
+        return other
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        """List all files of this destination's folder and of those below it, lazily; see :meth:`Store.siblings`."""
+        with storage_errors(self.uri):
+            yield from self._store.siblings(after)
 
     def find(self) -> Found | None:
         """Read the manifest and its version, None where no file stands.

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.advice import command, lost_create_advice
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
 
@@ -154,12 +155,20 @@ def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: I
     return Done(found)
 
 
-def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step:
+def refusal(found: Manifest) -> errors.WisdomGateError | None:
+    """Return why a request is never sent again, None where a manifest says nothing of the kind."""
+    if found.phase != "failed":
+        return None
     error = errors.from_dict(dict(found.error or {}))
-    if isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError):
+    is_for_good = isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError)
+    return error if is_for_good else None
+
+
+def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step:
+    if error := refusal(found):
         raise type(error)(
             f"This very request was refused before, so it is not sent again: {error.message}",
-            next_step=f"Change the request, or delete {found.uri}.json to send it once more.",
+            next_step=f"Change the request, or to send it once more: {command('forget', found.uri)}",
             **error.facts,
         )
     if clip_size is not None and if_exists != "replace":
@@ -221,7 +230,8 @@ def lost_create(found: Manifest) -> errors.LostCreateError:
     who = ", ".join(f"{key} {value}" for key, value in found.made_by.items() if key != "round")
     return errors.LostCreateError(
         f"A create was begun at {found.claimed_at:.0f} (epoch seconds) for {found.uri} and its answer never "
-        f"recorded{f' ({who})' if who else ''}: the video may exist and be paid for."
+        f"recorded{f' ({who})' if who else ''}: the video may exist and be paid for.",
+        next_step=lost_create_advice(found.uri),
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
@@ -205,7 +206,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
                 paid.record_failure(deleted)
                 raise deleted from error
             paid.memory.forget()  # or the next try would go on with the id that is not there
-            advice = f"To create it anew, and pay again, delete {paid.destination.uri}.json."
+            advice = f"To create it anew, and pay again: {command('forget', paid.destination.uri)}"
             raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
 
     def _was_deleted(self, manifest: Manifest) -> bool:

@@ -277,7 +277,8 @@ def test_a_lost_create_says_when_where_and_whose() -> None:
         f"A create was begun at 1000000 (epoch seconds) for {URI} and its answer never recorded "
         "(dag_id d, run_id r1, task_id t, map_index 3): the video may exist and be paid for."
     )
-    assert "on_lost_create='create'" in str(error)
+    assert f"wisdomgate clips adopt {URI} --video-id <id>" in str(error)
+    assert f"wisdomgate clips forget {URI}" in str(error)
 
 
 def test_a_taken_destination_names_the_difference_but_not_the_prompts() -> None:
@@ -323,7 +324,7 @@ def test_a_refusal_found_in_a_manifest_keeps_its_facts_and_says_how_to_go_on() -
     assert caught.value.as_dict() == {
         "error": "ModerationError",
         "message": "This very request was refused before, so it is not sent again: no",
-        "next_step": f"Change the request, or delete {URI}.json to send it once more.",
+        "next_step": f"Change the request, or to send it once more: wisdomgate clips forget {URI}",
         "code": "moderation_blocked",
         "request_id": "q",
         "video_id": "video_1",

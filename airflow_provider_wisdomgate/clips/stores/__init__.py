@@ -49,7 +49,7 @@ def open_store(uri: str) -> Store:
 
 
 def _local_path(uri: str) -> Path:
-    path = unquote(uri.partition("://")[2]) if "://" in uri else uri
+    path = unquote(uri.partition("://")[2], errors="surrogateescape") if "://" in uri else uri
     if not path.startswith("/"):
         raise errors.ConfigurationError(
             f"{uri!r} is no absolute path.", next_step="Use file:///folder/name or /folder/name."

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -17,8 +18,8 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
-from airflow_provider_wisdomgate.clips.stores.uploads import MARK, SpooledClips, send_parts, size_of
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
+from airflow_provider_wisdomgate.clips.stores.uploads import MARK, ObjectStore, send_parts, size_of
 
 # A condition that does not hold is answered 412, or 409 where something is there against If-None-Match: *.
 NOT_HELD = (ResourceModifiedError, ResourceExistsError)
@@ -33,7 +34,7 @@ def unchanged(etag: str) -> Condition:
     return {"etag": etag, "match_condition": MatchConditions.IfNotModified}
 
 
-class AzureStore(SpooledClips):
+class AzureStore(ObjectStore):
     """One blob in a container, and those beside it."""
 
     weakness: str | None = None
@@ -43,10 +44,10 @@ class AzureStore(SpooledClips):
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
         self._container: Any = _service(address.conn_id).get_container_client(address.bucket)
-        self._key = address.key
+        self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:
-        return self._container.get_blob_client(self._key + suffix)
+        return self._container.get_blob_client(self.key + suffix)
 
     def read(self, suffix: str) -> Versioned | None:
         try:
@@ -104,7 +105,7 @@ class AzureStore(SpooledClips):
                 raise
         else:
             return ClipFile(blob.size, blob.etag)
-        if next(iter(self._container.list_blob_names(name_starts_with=f"{self._key}/", results_per_page=1)), None):
+        if next(iter(self._container.list_blob_names(name_starts_with=f"{self.key}/", results_per_page=1)), None):
             raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
         return None
 
@@ -118,6 +119,13 @@ class AzureStore(SpooledClips):
                 return b""
             raise
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self.folder
+        for found in self._container.list_blobs(name_starts_with=folder):
+            name = found.name[len(folder) :]
+            if name > after:  # a listing begins where it begins: what is before is read and left out
+                yield Listed(name, found.size)
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex

@@ -27,6 +27,14 @@ class Versioned:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A file of a folder: its name below the folder (``/`` between folders), and its bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
 class ClipFile:
     """What stands at the destination itself: bytes, and the version that publishing over it is conditional on."""
 
@@ -74,6 +82,17 @@ class Store(Protocol):
 
     def read_range(self, start: int, end: int) -> bytes:
         """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
+
+    def sibling(self, name: str) -> Store:
+        """Open another file of the folder that this destination is in, or below it, through the same client."""
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        """List all files of the folder that this destination is in, and of the folders below it, lazily.
+
+        In the order of their names, where the store lists in that order. Symbolic links are not followed.
+
+        :param after: leave out names up to this one.
+        """
 
     def partial_file(self) -> AbstractContextManager[IO[bytes]]:
         """Open an invisible file for a clip on its way; gone when it is left, unless it was published."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Versioned
 from airflow_provider_wisdomgate.clips.stores.uploads import PART_BYTES, SpooledClips
 
 # What filesystems call the moment or the version of a file's content; never the time it was last read.
@@ -87,6 +89,20 @@ class FsspecStore(SpooledClips):
     def read_range(self, start: int, end: int) -> bytes:
         data: bytes = self._fs.cat_file(self._path, start=start, end=end)
         return data
+
+    def sibling(self, name: str) -> FsspecStore:
+        other = copy(self)
+        other.uri, other._path = (f"{before.rpartition('/')[0]}/{name}" for before in (self.uri, self._path))
+        return other
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self._path.rpartition("/")[0]
+        self._fs.invalidate_cache()
+        found = self._fs.find(folder, detail=True)  # all of it at once: fsspec has no lazy one
+        for path in sorted(found):
+            name = path.removeprefix(folder).removeprefix("/")
+            if name > after and found[path]["type"] == "file" and not found[path].get("islink"):
+                yield Listed(name, int(found[path]["size"] or 0))
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         # Many filesystems write in place: so under another name, then renamed, or copied where there is no renaming.

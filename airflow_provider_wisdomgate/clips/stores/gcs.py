@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any
 
@@ -11,8 +12,8 @@ from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRang
 from google.cloud import storage
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned
-from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, SpooledClips, size_of
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
+from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, ObjectStore, size_of
 
 # What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
 ENDPOINT = "gcs.endpoint"
@@ -20,7 +21,7 @@ TIMEOUT = 60.0
 READS = 8
 
 
-class GCSStore(SpooledClips):
+class GCSStore(ObjectStore):
     """One object in a bucket, and those beside it."""
 
     weakness: str | None = None
@@ -31,15 +32,15 @@ class GCSStore(SpooledClips):
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
         self._bucket: Any = _client(address.conn_id).bucket(address.bucket)
-        self._key = address.key
+        self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:
-        return self._bucket.blob(self._key + suffix)
+        return self._bucket.blob(self.key + suffix)
 
     def read(self, suffix: str) -> Versioned | None:
         for _ in range(READS):
             # The client does not show the generation of what it downloads: it is asked first, then held to.
-            found = self._bucket.get_blob(self._key + suffix, timeout=TIMEOUT)
+            found = self._bucket.get_blob(self.key + suffix, timeout=TIMEOUT)
             if found is None:
                 return None
             with suppress(NotFound, PreconditionFailed):  # somebody changed it in between
@@ -76,10 +77,10 @@ class GCSStore(SpooledClips):
         return True
 
     def clip(self) -> ClipFile | None:
-        blob = self._bucket.get_blob(self._key, timeout=TIMEOUT)
+        blob = self._bucket.get_blob(self.key, timeout=TIMEOUT)
         if blob is not None:
             return ClipFile(blob.size, blob.generation)
-        if any(self._bucket.client.list_blobs(self._bucket, prefix=f"{self._key}/", max_results=1, timeout=TIMEOUT)):
+        if any(self._bucket.client.list_blobs(self._bucket, prefix=f"{self.key}/", max_results=1, timeout=TIMEOUT)):
             raise errors.ConfigurationError(f"destination {self.uri} is a folder.", next_step="Name a file in it.")
         return None
 
@@ -91,6 +92,14 @@ class GCSStore(SpooledClips):
         except RequestRangeNotSatisfiable:
             return b""
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self.folder
+        start = {"start_offset": folder + after} if after else {}
+        for found in self._bucket.client.list_blobs(self._bucket, prefix=folder, timeout=TIMEOUT, **start):
+            name = found.name[len(folder) :]
+            if name > after:  # the offset itself is listed, too
+                yield Listed(name, found.size)
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         blob = self._blob()
@@ -117,7 +126,7 @@ class GCSStore(SpooledClips):
         return True
 
     def _carries(self, mark: str) -> bool:
-        blob = self._bucket.get_blob(self._key, timeout=TIMEOUT)
+        blob = self._bucket.get_blob(self.key, timeout=TIMEOUT)
         return blob is not None and (blob.metadata or {}).get(MARK) == mark
 
 

@@ -20,7 +20,8 @@ from typing import IO, Any, BinaryIO
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Version, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Version, Versioned
+from airflow_provider_wisdomgate.clips.stores.walk import files_below
 
 # What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
@@ -44,10 +45,10 @@ class LocalStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.uri = f"file://{quote(str(path), safe=PLAIN)}"
+        self.uri = f"file://{quote(str(path), safe=PLAIN, errors='surrogateescape')}"
         self.weakness: str | None = None
         # A file name ends at 255 bytes, and a letter may have four of them.
-        self._partial_prefix = f".{path.name.encode()[:120].decode(errors='ignore')}."
+        self._partial_prefix = f".{os.fsencode(path.name)[:120].decode(errors='ignore')}."
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
@@ -150,6 +151,12 @@ class LocalStore:
         with open(self._path, "rb") as file:
             file.seek(start)
             return file.read(end - start)
+
+    def sibling(self, name: str) -> LocalStore:
+        return LocalStore(self._path.parent / name)
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        return files_below(str(self._path.parent), "", after)
 
     @contextmanager
     def _written_file(self, data: bytes) -> Iterator[Path]:

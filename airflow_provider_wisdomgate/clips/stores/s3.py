@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import IO, Any
@@ -18,11 +18,17 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned, unsafe_storage_is_allowed
+from airflow_provider_wisdomgate.clips.stores.base import (
+    Address,
+    ClipFile,
+    Listed,
+    Versioned,
+    unsafe_storage_is_allowed,
+)
 from airflow_provider_wisdomgate.clips.stores.uploads import (
     MARK,
     ONE_REQUEST_BYTES,
-    SpooledClips,
+    ObjectStore,
     send_parts,
     size_of,
 )
@@ -34,7 +40,7 @@ CONFLICT_PAUSE = 0.05
 Condition = dict[str, str]
 
 
-class S3Store(SpooledClips):
+class S3Store(ObjectStore):
     """One key in a bucket, and those beside it."""
 
     weakness: str | None = None
@@ -45,10 +51,10 @@ class S3Store(SpooledClips):
         self.uri, self.place = uri, address.place
         # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
         self._client: Any = S3Hook(aws_conn_id=address.conn_id).get_conn()
-        self._bucket, self._key = address.bucket, address.key
+        self._bucket, self.key = address.bucket, address.key
 
     def _at(self, suffix: str = "") -> dict[str, Any]:
-        return {"Bucket": self._bucket, "Key": self._key + suffix}
+        return {"Bucket": self._bucket, "Key": self.key + suffix}
 
     def _head(self, suffix: str = "") -> dict[str, Any] | None:
         try:
@@ -117,7 +123,7 @@ class S3Store(SpooledClips):
 
     def _is_folder(self) -> bool:
         try:
-            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self._key}/", MaxKeys=1)
+            listed = self._client.list_objects_v2(Bucket=self._bucket, Prefix=f"{self.key}/", MaxKeys=1)
         except ClientError as error:
             if status_of(error) == 403:  # who may read and write need not be allowed to list
                 return False
@@ -135,6 +141,15 @@ class S3Store(SpooledClips):
             raise
         data: bytes = found["Body"].read()
         return data
+
+    def siblings(self, after: str = "") -> Iterator[Listed]:
+        folder = self.folder
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=folder, **({"StartAfter": folder + after} if after else {})
+        )
+        for page in pages:
+            for found in page.get("Contents", ()):
+                yield Listed(found["Key"][len(folder) :], found["Size"])
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import IO, TypeVar
+from copy import copy
+from typing import IO, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -33,6 +34,24 @@ class SpooledClips:
 
     def remove_partial_files(self) -> None:
         """Nothing to do: partial files here have no name."""
+
+
+class ObjectStore(SpooledClips):
+    """What all stores of objects have: a URI, a key, and others beside it."""
+
+    uri: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """The beginning of the keys of this folder: nothing, or with a slash at its end."""
+        return self.key[: self.key.rfind("/") + 1]
+
+    def sibling(self, name: str) -> Self:
+        other = copy(self)
+        other.key = self.folder + name
+        other.uri = self.uri.removesuffix(self.key) + other.key
+        return other
 
 
 def size_of(file: IO[bytes]) -> int:
