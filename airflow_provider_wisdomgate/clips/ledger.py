@@ -154,9 +154,17 @@ def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: I
     return Done(found)
 
 
-def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step:
+def refusal(found: Manifest) -> errors.WisdomGateError | None:
+    """Return why a request is never sent again, None where a manifest says nothing of the kind."""
+    if found.phase != "failed":
+        return None
     error = errors.from_dict(dict(found.error or {}))
-    if isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError):
+    is_for_good = isinstance(error, errors.ModerationError | errors.BadRequestError | errors.VideoFailedForGoodError)
+    return error if is_for_good else None
+
+
+def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step:
+    if error := refusal(found):
         raise type(error)(
             f"This very request was refused before, so it is not sent again: {error.message}",
             next_step=f"Change the request, or delete {found.uri}.json to send it once more.",
