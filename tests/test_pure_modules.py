@@ -12,7 +12,7 @@ PURE = tuple(
     for room, names in {
         "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "urls", "values", "video"),
         "polling": ("decisions", "events", "rate_limit", "schedule"),
-        "clips": ("ledger", "manifest", "mp4", "states", "transitions"),
+        "clips": ("ledger", "manifest", "mp4", "names", "states", "transitions"),
     }.items()
     for name in names
 )
