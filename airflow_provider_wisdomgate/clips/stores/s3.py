@@ -18,7 +18,13 @@ from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from botocore.exceptions import ClientError
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Versioned, unsafe_storage_is_allowed
+from airflow_provider_wisdomgate.clips.stores.base import (
+    Address,
+    ClipFile,
+    Versioned,
+    client_of,
+    unsafe_storage_is_allowed,
+)
 from airflow_provider_wisdomgate.clips.stores.uploads import (
     MARK,
     ONE_REQUEST_BYTES,
@@ -44,7 +50,7 @@ class S3Store(SpooledClips):
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
         # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
-        self._client: Any = S3Hook(aws_conn_id=address.conn_id).get_conn()
+        self._client: Any = client_of(("s3", address.conn_id), S3Hook(aws_conn_id=address.conn_id).get_conn)
         self._bucket, self._key = address.bucket, address.key
 
     def _at(self, suffix: str = "") -> dict[str, Any]:
