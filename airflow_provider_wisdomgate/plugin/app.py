@@ -126,7 +126,7 @@ async def dag(request: Request, dag_id: str) -> Response:
         rows = await _count(airflow, runs)
     except RefusedError as error:
         raise HTTPException(error.status) from error
-    view = DagView(dag_id, rows, total, number, time.time(), "tab" in request.query_params)
+    view = DagView(dag_id, rows, total, number, "tab" in request.query_params)
     return HTMLResponse(dag_page(view), 200 if rows else 404, PAGE_HEADERS)
 
 

@@ -30,7 +30,6 @@ class DagView:
     rows: Sequence[tuple[Run, Sums | None]]
     total: int
     page: int
-    now: float
     is_tab: bool = False
 
 
@@ -60,7 +59,7 @@ def _table(view: DagView) -> Html:
 def _row(view: DagView, run: Run, sums: Sums | None, names: Sequence[str]) -> Html:
     state = tag("span", run.state, class_=f"state {run.state}") if run.state else None
     first = tag("th", tag("a", run.ref.run_id, href=_address(view, run, None)), scope="row")
-    when = tag("td", time_of(epoch_of(run.at), view.now))
+    when = tag("td", time_of(epoch_of(run.at), None))
     if sums is None:
         cells = [tag("td", "Many clips: open the run to count them.", colspan=len(names))]
     else:

@@ -39,12 +39,13 @@ def query(is_tab: bool, **values: Any) -> str:
     return f"?{'&'.join(parts)}"
 
 
-def time_of(epoch: Any, now: float) -> Html | None:
-    """Return a moment (epoch seconds) with how far away it is, None for what is no time."""
+def time_of(epoch: Any, now: float | None) -> Html | None:
+    """Return a moment (epoch seconds), None for what is no time; with how far away it is, if now is told."""
     at = labels.moment(epoch)
     if at is None:
         return None
-    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC ({labels.distance(epoch, now)})", datetime=at.isoformat())
+    away = "" if now is None else f" ({labels.distance(epoch, now)})"
+    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC{away}", datetime=at.isoformat())
 
 
 def epoch_of(iso: str | None) -> float | None:

@@ -33,7 +33,7 @@ NUMBERS = {
         "Creates of this run that the manifests tell of; one that is under way or lost counts. A manifest tells of its "
         "last create, so there were more where a failed clip was asked for again. Clips of an earlier run cost none.",
     ),
-    "seconds": ("of video stored", "The length of the stored clips, by their manifests."),
+    "seconds": ("of video", "The length of the stored clips, by their manifests."),
     "bytes": ("in storage", "The bytes of the stored clips."),
 }
 # Shown only where they count something.
@@ -108,13 +108,14 @@ def value_of(sums: Sums, name: str) -> str:
 
 
 def _grid(view: RunView) -> Html:
-    clips = chosen(view.clips, view.choice or WANTED)
+    choice = view.choice or WANTED
+    clips = chosen(view.clips, choice)
     last = max(1, -(-len(clips) // CLIPS_PER_PAGE))
     page = min(view.page, last)
     first = (page - 1) * CLIPS_PER_PAGE
     shown = clips[first : first + CLIPS_PER_PAGE]
     tiles = [tile(each, f"{TO_AIRFLOW}{_player(each)}", view.is_tab, view.now) for each in shown]
-    name = NUMBERS[view.choice][0] if view.choice in NUMBERS else state_words(view.choice)
+    name = NUMBERS[choice][0] if choice in NUMBERS else state_words(choice)
     count = f"{first + 1}–{first + len(shown)} of {len(clips):,}" if last > 1 else f"{len(clips)}"  # noqa: RUF001
     headline = tag("h2", f"Clips: {name} ", tag("span", count, class_="count"))
     more = pager(page, last, lambda number: view.address(view.choice, number), "More clips")

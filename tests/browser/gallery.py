@@ -16,6 +16,7 @@ from support import put_manifest
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.links import DESTINATION_KEY
 from airflow_provider_wisdomgate.sandbox.render import render
 
 DAG, TASK, CLIPS = "gallery", "postcard", 60
@@ -49,7 +50,7 @@ def states() -> list[str]:
 
 def main(root: Path, run: str) -> None:
     """Write all of it."""
-    leave(DAG, run, [left(index, state) for index, state in enumerate(states())])
+    leave(DAG, run, [left(root, run, index, state) for index, state in enumerate(states())])
     for index, state in enumerate(states()):
         path = root / default_name(DAG, run, TASK, index)
         if state in ("blocked", "skipped", "waiting", "unknown", "broken"):
@@ -57,10 +58,12 @@ def main(root: Path, run: str) -> None:
         put_manifest(manifest(path, run, index, state))
 
 
-def left(index: int, state: str) -> Left:
+def left(root: Path, run: str, index: int, state: str) -> Left:
     has_begun = state not in ("blocked", "skipped", "waiting")
     rendered = {"destination": None, "wisdomgate_conn_id": "wisdomgate_default"} if has_begun else {}
-    return Left(TASK, index, ENDED.get(state, "failed"), rendered, label=f"{CITIES[index % 10]} {index // 10 + 1}")
+    path = root / default_name(DAG, run, TASK, index)
+    xcoms = {DESTINATION_KEY: path.as_uri()} if has_begun and state != "broken" else {}
+    return Left(TASK, index, ENDED.get(state, "failed"), rendered, xcoms, f"{CITIES[index % 10]} {index // 10 + 1}")
 
 
 def manifest(path: Path, run: str, index: int, state: str) -> Manifest:

@@ -30,7 +30,7 @@ NUMBERS = {
     "not found": "1",
     "skipped": "1",
     "creates sent": "53",
-    "of video stored": "80 s",
+    "of video": "80 s",
 }
 
 
@@ -67,7 +67,11 @@ def wait_for_pictures(page: Any) -> None:
     """Scroll through the page until each clip that is shown has its picture."""
     for video in page.locator(".tile video").all():
         video.scroll_into_view_if_needed()
-        video.evaluate("v => v.readyState > 1 || new Promise(done => v.addEventListener('loadeddata', done))")
+        shown = "v.error || v.readyState > 1"
+        ready = "['loadeddata', 'error'].forEach(name => v.addEventListener(name, done))"
+        assert (
+            video.evaluate(f"async v => {{ {shown} || await new Promise(done => {ready}); return v.error; }}") is None
+        )
     page.evaluate("scrollTo(0, 0)")
 
 

@@ -157,7 +157,7 @@ def test_each_state_is_counted_and_the_numbers_add_up_to_what_is_wanted(vera: An
         "not found": "1",
         "skipped": "1",
         "creates sent": "7",
-        "of video stored": "4 s",
+        "of video": "4 s",
         "in storage": "1 kB",
     }
 
@@ -349,7 +349,7 @@ def test_a_dag_has_a_row_for_each_run_with_its_sums(vera: Any, clips: Path) -> N
     counts = {row[0]: row[3:] for row in rows[1:]}
     assert rows[0][3:] == [
         *("wanted", "stored", "being made", "not begun", "failed", "need you", "creates sent"),
-        *("of video stored", "in storage"),
+        *("of video", "in storage"),
     ]
     assert counts == {
         RUN: ["60", "1", "2", "50", "4", "2", "7", "4 s", "1 kB"],
