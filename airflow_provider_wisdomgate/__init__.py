@@ -111,8 +111,8 @@ def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a 
                         "default": "False",
                     },
                     "video_tab": {
-                        "description": "Show a tab Video on the page of every task instance (Airflow 3.1+). Off: the "
-                        "button Video on our own tasks leads to the same page.",
+                        "description": "Show a tab Video on the page of every task instance, and Videos on those of "
+                        "every run and DAG (Airflow 3.1+). Off: the button Video on our own tasks leads there, too.",
                         "version_added": "0.1.0",
                         "type": "boolean",
                         "example": "True",

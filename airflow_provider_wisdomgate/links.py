@@ -25,6 +25,11 @@ def player_url(dag_id: str, run_id: str, task_id: str, map_index: int | None) ->
     return f"wisdomgate/ti/{'/'.join(quote(name, safe='') for name in ids)}/player"
 
 
+def run_url(dag_id: str, run_id: str) -> str:
+    """Return the page of all videos of a run, relative like the player's."""
+    return f"wisdomgate/run/{quote(dag_id, safe='')}/{quote(run_id, safe='')}/videos"
+
+
 def tell_destination(context: Any, uri: str) -> None:
     """Let the player find the manifest of a video before the task has returned anything."""
     if push := getattr(context.get("ti"), "xcom_push", None):

@@ -12,7 +12,7 @@ PURE = tuple(
     for room, names in {
         "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "urls", "values", "video"),
         "polling": ("decisions", "events", "rate_limit", "schedule"),
-        "clips": ("advice", "ledger", "manifest", "mp4", "repairs", "states", "transitions"),
+        "clips": ("advice", "ledger", "manifest", "mp4", "names", "repairs", "states", "transitions"),
     }.items()
     for name in names
 )

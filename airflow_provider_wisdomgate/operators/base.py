@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.names import default_name
 from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
-
-
-UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class WisdomGateBaseOperator(BaseOperator):
@@ -113,22 +110,11 @@ class CreateArguments(WisdomGateBaseOperator):
 
 
 def destination_of(destination: str | None, context: Context) -> str:
-    """Return the given destination, or the one that a task instance has by default.
-
-    Never ``ds``, which manual and asset-triggered runs lack; never ``try_number``, so that a retry finds what the
-    first try made.
-    """
+    """Return the given destination, or the one that a task instance has by default."""
     if destination is not None:
         return destination
     ti = context["ti"]
-    index = getattr(ti, "map_index", -1)
-    name = ti.task_id if index is None or index < 0 else f"{ti.task_id}-{index}"
-    return "/".join(_safe(part) for part in (ti.dag_id, ti.run_id, name)) + ".mp4"
-
-
-def _safe(part: str) -> str:
-    safe = UNSAFE.sub("_", part)
-    return safe if safe.strip(".") else "_" * len(safe)
+    return default_name(ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
 
 
 def made_by(context: Context, retries: int | None) -> dict[str, Any]:

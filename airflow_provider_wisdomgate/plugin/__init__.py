@@ -15,7 +15,12 @@ from airflow_provider_wisdomgate.links import HAS_PLAYER
 AIRFLOW_KEY = "wisdomgate.airflow"
 # No leading slash: it then resolves below whatever prefix the UI is served under. Ids in the path: in a query, 3.1
 # turns the "+" of a default run id into a space.
-TAB = "wisdomgate/ti/{DAG_ID}/{RUN_ID}/{TASK_ID}/{MAP_INDEX}/player?tab"
+# A tab's route is its own, also between pages: core looks it up by name alone.
+TABS = (
+    ("Video", "task_instance", "video", "wisdomgate/ti/{DAG_ID}/{RUN_ID}/{TASK_ID}/{MAP_INDEX}/player?tab"),
+    ("Videos", "dag_run", "videos", "wisdomgate/run/{DAG_ID}/{RUN_ID}/videos?tab"),
+    ("Videos", "dag", "dag-videos", "wisdomgate/dag/{DAG_ID}/videos?tab"),
+)
 
 
 class LazyApp:
@@ -29,14 +34,17 @@ class LazyApp:
 
 
 def tabs() -> list[dict[str, str]]:
-    """Return the tab, where somebody wants it: core shows it on every task of every DAG."""
+    """Return the tabs, where somebody wants them: core shows them on every task, run and DAG."""
     if not (HAS_PLAYER and conf.getboolean("wisdomgate", "video_tab", fallback=False)):
         return []
-    return [{"name": "Video", "destination": "task_instance", "url_route": "video", "href": TAB}]
+    return [
+        {"name": name, "destination": destination, "url_route": route, "href": href}
+        for name, destination, route, href in TABS
+    ]
 
 
 class WisdomGatePlugin(AirflowPlugin):
-    """The player's pages, and the tab."""
+    """The pages of clips, runs and DAGs, and their tabs."""
 
     name = "wisdomgate"
     fastapi_apps = [{"name": "wisdomgate", "app": LazyApp(), "url_prefix": "/wisdomgate"}] if HAS_PLAYER else []

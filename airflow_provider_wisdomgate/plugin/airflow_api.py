@@ -1,4 +1,4 @@
-"""Asks Airflow about a task instance: its own REST API, in this process, as the viewer. Never its database.
+"""Asks Airflow as the viewer: its own REST API, in this process. Never its database.
 
 The API authenticates and authorises anew, and its session is closed before the first byte of a clip is sent.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,18 @@ CREDENTIALS = ("cookie", "authorization")
 
 
 @dataclass(frozen=True)
+class RunRef:
+    """Names a run of a DAG."""
+
+    dag_id: str
+    run_id: str
+
+    @property
+    def api_path(self) -> str:
+        return f"/api/v2/dags/{quote(self.dag_id, safe='')}/dagRuns/{quote(self.run_id, safe='')}"
+
+
+@dataclass(frozen=True)
 class TaskRef:
     """Names a task instance. ``map_index`` -1: not mapped."""
 
@@ -32,8 +44,11 @@ class TaskRef:
 
     @property
     def api_path(self) -> str:
-        dag, run, task = (quote(name, safe="") for name in (self.dag_id, self.run_id, self.task_id))
-        return f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}"
+        return f"{self.run.api_path}/taskInstances/{quote(self.task_id, safe='')}"
+
+    @property
+    def run(self) -> RunRef:
+        return RunRef(self.dag_id, self.run_id)
 
 
 class RefusedError(Exception):
@@ -51,13 +66,13 @@ class Airflow:
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._headers = {name: value for name in CREDENTIALS if (value := headers.get(name))}
 
-    async def clip_uri(self, ti: TaskRef) -> str | None:
-        """Return where the task says its clip is, or will be.
+    async def clip_uri(self, ti: TaskRef, keys: Sequence[str] = (RETURN_KEY, DESTINATION_KEY)) -> str | None:
+        """Return where the task says its clip is, or will be: the first of its XComs that holds a URI.
 
         :raises RefusedError: the viewer may not read the task's XComs.
         """
-        for key in (RETURN_KEY, DESTINATION_KEY):
-            entry = await self._get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
+        for key in keys:
+            entry = await self.get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
             if uri := uri_of((entry or {}).get("value")):
                 return uri
         return None
@@ -65,14 +80,14 @@ class Airflow:
     async def state(self, ti: TaskRef) -> str | None:
         """Return the task instance's state, None where it has none or the viewer may not know."""
         path = ti.api_path if ti.map_index < 0 else f"{ti.api_path}/{ti.map_index}"
-        state = (await self._get_if_allowed(path) or {}).get("state")
+        state = (await self.get_if_allowed(path) or {}).get("state")
         return state if isinstance(state, str) else None
 
     async def siblings(self, ti: TaskRef) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the mapped task's instances, the one that holds ``ti``, and how many there are in all."""
         page = max(ti.map_index, 0) // STRIP * STRIP
         path = f"{ti.api_path}/listMapped"
-        found = await self._get_if_allowed(path, limit=STRIP, offset=page, order_by="map_index") or {}
+        found = await self.get_if_allowed(path, limit=STRIP, offset=page, order_by="map_index") or {}
         return [each for each in found.get("task_instances", ()) if each["map_index"] >= 0], found.get(
             "total_entries", 0
         )
@@ -82,13 +97,18 @@ class Airflow:
         state, (siblings, total) = await asyncio.gather(self.state(ti), self.siblings(ti))
         return state, siblings, total
 
-    async def _get_if_allowed(self, path: str, **params: Any) -> dict[str, Any] | None:
+    async def get_if_allowed(self, path: str, **params: Any) -> dict[str, Any] | None:
+        """Return what :meth:`get` does, and None where the viewer is refused."""
         try:
-            return await self._get(path, **params)
+            return await self.get(path, **params)
         except RefusedError:
             return None
 
-    async def _get(self, path: str, **params: Any) -> dict[str, Any] | None:
+    async def get(self, path: str, **params: Any) -> dict[str, Any] | None:
+        """Return what the API answers, None for whatever is not there.
+
+        :raises RefusedError: the viewer may not see it.
+        """
         async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
             answer = await client.get(path, params=params, headers=self._headers)
         if answer.status_code in (401, 403):

@@ -1,6 +1,7 @@
-"""The player's routes. Only the API server imports this. Each route asks Airflow whether the viewer may see the DAG.
+"""The routes of the player, of a run's page and of a DAG's. Only the API server imports this.
 
-A client names a task instance, never a file. Whatever is not served answers with one and the same 404.
+Each route asks Airflow whether the viewer may see the DAG. A client names a task instance or a run, never a file.
+Whatever is not served answers with one and the same 404.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from airflow_provider_wisdomgate.exceptions import StorageError
 from airflow_provider_wisdomgate.links import AIRFLOW
 from airflow_provider_wisdomgate.plugin import AIRFLOW_KEY
-from airflow_provider_wisdomgate.plugin.airflow_api import Airflow, RefusedError, TaskRef
+from airflow_provider_wisdomgate.plugin.airflow_api import Airflow, RefusedError, RunRef, TaskRef
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip, find_clip
-from airflow_provider_wisdomgate.plugin.pages import STYLE_HASH, PlayerView, page
+from airflow_provider_wisdomgate.plugin.dag_page import DagView, dag_page
+from airflow_provider_wisdomgate.plugin.layout import STYLE_HASH
+from airflow_provider_wisdomgate.plugin.pages import PlayerView, page
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
+from airflow_provider_wisdomgate.plugin.run_api import Run, runs_of
+from airflow_provider_wisdomgate.plugin.run_clips import clips_of
+from airflow_provider_wisdomgate.plugin.run_page import RunView, run_page
+from airflow_provider_wisdomgate.plugin.run_sums import Sums, sums_of
 from airflow_provider_wisdomgate.plugin.served_paths import prefixes_of
 
 log = logging.getLogger(__name__)
 
 # Until then the frame's sandbox had no "allow-downloads".
 FRAME_ALLOWS_DOWNLOAD = AIRFLOW >= (3, 3, 2)
+# Clips that a DAG's page reads: older runs are counted on their own pages.
+MAX_CLIPS = 1000
 STRICT = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -85,6 +94,55 @@ async def clip(request: Request, ti: TaskOfPath) -> Response:
     if found is None or not found.is_playable:
         raise HTTPException(404)
     return _send(request, found, int(found.size or 0))
+
+
+def run_of(dag_id: str, run_id: str) -> RunRef:
+    """Read the ids of the path."""
+    if "~" in (dag_id, run_id):
+        raise HTTPException(404)
+    return RunRef(dag_id, run_id)
+
+
+@app.get("/run/{dag_id}/{run_id}/videos")
+async def run(request: Request, run: Annotated[RunRef, Depends(run_of)]) -> Response:
+    """Show what became of all clips of a run."""
+    try:
+        clips = await clips_of(_airflow(request), run, _prefixes())
+    except RefusedError as error:
+        raise HTTPException(error.status) from error
+    choice = request.query_params.get("state", "")
+    view = RunView(run, clips, sums_of(clips), choice, _page(request), time.time(), "tab" in request.query_params)
+    return HTMLResponse(run_page(view), 200 if clips else 404, PAGE_HEADERS)
+
+
+@app.get("/dag/{dag_id}/videos")
+async def dag(request: Request, dag_id: str) -> Response:
+    """Show what became of the latest runs of a DAG."""
+    if dag_id == "~":
+        raise HTTPException(404)
+    airflow, number = _airflow(request), _page(request)
+    try:
+        runs, total = await runs_of(airflow, dag_id, number)
+        rows = await _count(airflow, runs)
+    except RefusedError as error:
+        raise HTTPException(error.status) from error
+    view = DagView(dag_id, rows, total, number, "tab" in request.query_params)
+    return HTMLResponse(dag_page(view), 200 if rows else 404, PAGE_HEADERS)
+
+
+async def _count(airflow: Airflow, runs: list[Run]) -> list[tuple[Run, Sums | None]]:
+    rows: list[tuple[Run, Sums | None]] = []
+    count = 0
+    for each in runs:
+        clips = await clips_of(airflow, each.ref, _prefixes()) if count < MAX_CLIPS else None
+        rows.append((each, None if clips is None else sums_of(clips)))
+        count += len(clips or ())
+    return rows
+
+
+def _page(request: Request) -> int:
+    asked = request.query_params.get("page", "")
+    return max(1, int(asked)) if re.fullmatch("[0-9]{1,6}", asked) else 1
 
 
 def _airflow(request: Request) -> Airflow:

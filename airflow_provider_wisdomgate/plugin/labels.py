@@ -57,15 +57,20 @@ def requested(manifest: Manifest, name: str) -> Any:
 
 
 def bytes_of(size: Any) -> str | None:
-    """Write a number of bytes: ``1.2 MB (1,234,567 bytes)``."""
+    """Write a number of bytes: ``1.23 MB (1,234,567 bytes)``."""
     if not isinstance(size, int):
         return None
+    return f"{size:,} bytes" if abs(size) < 1000 else f"{amount_of(size)} ({size:,} bytes)"
+
+
+def amount_of(size: int) -> str:
+    """Write a number of bytes shortly: ``1.23 MB``."""
     amount, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB"):
+    for larger in ("kB", "MB", "GB", "TB"):
         if amount < 1000:
             break
         amount, unit = amount / 1000, larger
-    return f"{size:,} bytes" if unit == "bytes" else f"{amount:.3g} {unit} ({size:,} bytes)"
+    return f"{amount:.3g} {unit}"
 
 
 def seconds_of(duration: Any) -> str | None:

@@ -1,23 +1,20 @@
-"""The player page. Pure: it is given all that it shows. No JavaScript, nothing loaded from elsewhere."""
+"""The player page. Pure: it is given all that it shows. Nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_wisdomgate.links import run_url
 from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.airflow_api import STRIP, TaskRef
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip
 from airflow_provider_wisdomgate.plugin.html import Html, tag
+from airflow_provider_wisdomgate.plugin.layout import copyable, document, time_of
 
-STYLE = (Path(__file__).parent / "player.css").read_text()
-STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 # From {prefix}/wisdomgate/ti/{dag}/{run}/{task}/{map_index}/player
 TO_AIRFLOW = "../" * 6
 NOTHING = (
@@ -48,17 +45,10 @@ class PlayerView:
 def page(view: PlayerView) -> str:
     """Return the whole page."""
     found = view.found
-    refresh = labels.is_unfinished(found.manifest if found else None, view.state)
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="refresh", content=labels.REFRESH_SECONDS) if refresh else None,
-        tag("title", f"Video of {view.ti.task_id}"),
-        tag("style", Html(STYLE)),
-    )
-    body = tag("body", _header(view), tag("main", *(_clip(view, found) if found else _nothing(view))), _strip(view))
-    return "<!doctype html>" + tag("html", head, body, lang="en")
+    is_moving = labels.is_unfinished(found.manifest if found else None, view.state)
+    main = tag("main", *(_clip(view, found) if found else _nothing(view)))
+    refresh = labels.REFRESH_SECONDS if is_moving else None
+    return document(f"Video of {view.ti.task_id}", _header(view), main, _strip(view), refresh=refresh)
 
 
 def _header(view: PlayerView) -> Html:
@@ -66,8 +56,9 @@ def _header(view: PlayerView) -> Html:
     name = ti.task_id if ti.map_index < 0 else f"{ti.task_id} [{ti.map_index}]"
     place = tag("p", f"{ti.dag_id} / {ti.run_id}", class_="where")
     state = tag("span", view.state, class_=f"state {view.state}") if view.state else None
+    run = f"{TO_AIRFLOW}{run_url(ti.dag_id, ti.run_id)}{'?tab' if view.is_tab else ''}"
     back = None if view.is_tab else tag("a", "Back to the task", href=_task_page(ti), class_="back")
-    return tag("header", tag("div", place, tag("h1", name, state)), back)
+    return tag("header", tag("div", place, tag("h1", name, state)), tag("a", "All videos of this run", href=run), back)
 
 
 def _task_page(ti: TaskRef) -> str:
@@ -115,13 +106,13 @@ def _facts(view: PlayerView, found: FoundClip) -> Html:
         "Picture": picture or labels.requested(manifest, "size"),
         "Length": labels.seconds_of(manifest.duration) or labels.seconds_of(labels.requested(manifest, "seconds")),
         "Size": labels.bytes_of(manifest.size),
-        "Stored": _time(manifest.stored_at, view.now),
-        "Created": None if manifest.stored_at else _time(manifest.created_at, view.now),
-        "At the gateway until": _time(manifest.expires_at, view.now),
+        "Stored": time_of(manifest.stored_at, view.now),
+        "Created": None if manifest.stored_at else time_of(manifest.created_at, view.now),
+        "At the gateway until": time_of(manifest.expires_at, view.now),
         "Made by": _maker(view, manifest.made_by),
-        "Video id": _copy(manifest.video_id),
-        "SHA-256": _copy(manifest.sha256),
-        "URI": _copy(manifest.uri),
+        "Video id": copyable(manifest.video_id),
+        "SHA-256": copyable(manifest.sha256),
+        "URI": copyable(manifest.uri),
     }
     for name, value in values.items():
         if value is not None:
@@ -132,23 +123,11 @@ def _facts(view: PlayerView, found: FoundClip) -> Html:
     return tag("section", tag("dl", *rows), link, class_="facts", aria_label="Facts")
 
 
-def _copy(value: Any) -> Html | None:
-    """A value that one click selects whole, so that copying needs no script."""
-    return tag("code", value, class_="copy", title="A click selects it", tabindex="0") if value else None
-
-
 def _maker(view: PlayerView, made_by: Mapping[str, Any]) -> str | None:
     """Name the run that made the clip, where it was another one."""
     if made_by.get("run_id") == view.ti.run_id and made_by.get("task_id") == view.ti.task_id:
         return None
     return f"{made_by.get('task_id')} in {made_by.get('run_id')}"
-
-
-def _time(epoch: Any, now: float) -> Html | None:
-    at = labels.moment(epoch)
-    if at is None:
-        return None
-    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC ({labels.distance(epoch, now)})", datetime=at.isoformat())
 
 
 def _strip(view: PlayerView) -> Html | None:
@@ -162,7 +141,7 @@ def _strip(view: PlayerView) -> Html | None:
         tag("a", "Later", href=f"../{first + STRIP}/player{tab}", rel="next") if first + STRIP < view.total else None
     )
     shown = f"{first}–{first + len(tiles) - 1} of {view.total}" if view.total > len(tiles) else f"{view.total}"  # noqa: RUF001
-    headline = tag("h2", "All clips of this task", tag("span", shown, class_="count"))
+    headline = tag("h2", "All clips of this task ", tag("span", shown, class_="count"))
     pager = tag("nav", earlier, later, aria_label="More clips") if earlier or later else None
     return tag("section", headline, tag("ol", *tiles), pager, class_="strip", aria_label="Siblings")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,15 @@ with DAG("unfinished", schedule=None) as dag:
     Generate(task_id="waits", model="sora-2", prompt="Paint drying [sandbox: render=900]", deferrable=True)
     Generate(task_id="fails", model="sora-2", prompt="A duel [sandbox: fail=moderation_blocked]", poll_interval=1)
 """
+# Paused: its run is there, and what its tasks leave is written by gallery.py.
+GALLERY = """
+from airflow.sdk import DAG
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
+
+with DAG("gallery", schedule=None, is_paused_upon_creation=True) as dag:
+    Generate.partial(task_id="postcard", model="sora-2").expand(prompt=[str(number) for number in range(60)])
+"""
+AXE = Path(sys.prefix) / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for example in ("generate_video.py", "generate_many_videos.py"):
         shutil.copy(ROOT / "example_dags" / example, dags)
     (dags / "unfinished.py").write_text(UNFINISHED)
+    (dags / "gallery.py").write_text(GALLERY)
     with Sandbox(render_seconds=1.0) as sandbox:
         gateway = connection(conn_type="wisdomgate", host=sandbox.url, password=sandbox.api_key)
         environment = {
@@ -80,6 +91,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             airflow.add_user(name, f"{name}-password", role)
         with airflow:
             runs = {dag: airflow.trigger(dag) for dag in ("generate_many_videos", "unfinished", "generate_video")}
+            runs["gallery"] = airflow.trigger("gallery")
             yield Site(airflow, sandbox, clips, runs)
 
 
@@ -126,6 +138,19 @@ def open_page(chromium: Browser, logged_in: Any) -> Iterator[Callable[..., Page]
     assert complaints == []
 
 
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Page], dict[str, list[str]]]:
+    """Ask axe what is wrong with a page for a keyboard, a screen reader or weak eyes: rule and elements."""
+    source = AXE.read_text()
+
+    def ask(page: Page) -> dict[str, list[str]]:
+        page.evaluate(source)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        return {each["id"]: [node["html"] for node in each["nodes"]] for each in found}
+
+    return ask
+
+
 @pytest.fixture
 def page(open_page: Callable[..., Page]) -> Page:
     return open_page()
@@ -143,7 +168,7 @@ def picture(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         file = folder / f"{name}.png"
         page.screenshot(path=file)
         Image.open(file).convert("RGB").quantize(256).save(file, optimize=True)
-        assert file.stat().st_size < 150_000
+        assert file.stat().st_size < 200_000
 
     return take
 

@@ -78,10 +78,12 @@ def add_clip(admin: TestClient, dag: str, file: Path) -> None:
 
 
 def statuses(user: TestClient) -> dict[str, list[int]]:
-    asked = ("player", "clip", "clip?dag_id=mine")
     parts = {"Range": "bytes=0-9"}
+    asked = ("player", "clip", "clip?dag_id=mine")
+    pages = ("run/{}/run/videos", "run/{}/run/videos?dag_id=mine", "dag/{}/videos", "dag/{}/videos?dag_id=mine")
+    paths = [*(f"ti/{{}}/run/clip/-1/{what}" for what in asked), *pages]
     return {
-        dag: [user.get(f"/wisdomgate/ti/{dag}/run/clip/-1/{what}", headers=parts).status_code for what in asked]
+        dag: [user.get(f"/wisdomgate/{path.format(dag)}", headers=parts).status_code for path in paths]
         for dag in ("mine", "theirs", "~")
     }
 

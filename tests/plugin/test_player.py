@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from mapped_runs import RUN, airflow_app
 from support import put_manifest, whole
 
 from airflow_provider_wisdomgate.clips.manifest import Manifest
@@ -18,7 +18,6 @@ from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
 pytestmark = pytest.mark.needs("player")
 
-RUN = "manual__2026-01-01T00:00:00+00:00"
 DAGS = """
 from airflow.sdk import DAG
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
@@ -68,30 +67,8 @@ def forget(key: str, dag: str, task: str) -> None:
 @pytest.fixture(scope="module")
 def app(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Airflow's app with two DAGs and a run of each; ada is an admin, vera a viewer."""
-    from airflow.api_fastapi.app import create_app, purge_cached_app
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-
-    try:
-        from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-
-        named = {"bundle_name": "dags-folder"}
-    except ImportError:  # Airflow 3.1
-        from airflow.models.dagbag import BundleDagBag, sync_bag_to_db
-
-        named = {}
-
-    folder = tmp_path_factory.mktemp("dags")
-    (folder / "dags.py").write_text(DAGS)
-    passwords = folder / "passwords.json"
-    passwords.write_text(json.dumps({"ada": "a", "vera": "v"}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "ada:admin,vera:viewer")
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE", str(passwords))
-        patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "loopback-only-" * 6)
-        DagBundlesManager().sync_bundles_to_db()
-        sync_bag_to_db(BundleDagBag(dag_folder=folder, bundle_path=folder, **named), "dags-folder", None)
-        yield create_app(apps="core")
-        purge_cached_app()
+    with airflow_app(tmp_path_factory.mktemp("dags"), DAGS, {"ada": "admin", "vera": "viewer"}) as app:
+        yield app
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
     Listed,
     Versioned,
+    client_of,
     unsafe_storage_is_allowed,
 )
 from airflow_provider_wisdomgate.clips.stores.uploads import (
@@ -50,7 +51,7 @@ class S3Store(ObjectStore):
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
         # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
-        self._client: Any = S3Hook(aws_conn_id=address.conn_id).get_conn()
+        self._client: Any = client_of(("s3", address.conn_id), S3Hook(aws_conn_id=address.conn_id).get_conn)
         self._bucket, self.key = address.bucket, address.key
 
     def _at(self, suffix: str = "") -> dict[str, Any]:

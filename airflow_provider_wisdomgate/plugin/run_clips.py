@@ -1,0 +1,129 @@
+"""Finds the clips of a run and reads their manifests, many at a time and never more than so many. Never writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+from airflow_provider_wisdomgate.clips.stores.base import shared_clients
+from airflow_provider_wisdomgate.exceptions import StorageError
+from airflow_provider_wisdomgate.links import DESTINATION_KEY
+from airflow_provider_wisdomgate.plugin.airflow_api import RETURN_KEY, Airflow, RunRef
+from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip, find_clip
+from airflow_provider_wisdomgate.plugin.run_api import AT_ONCE, Instance, instances_of
+from airflow_provider_wisdomgate.plugin.run_places import Group, group_of, has_begun, place_of, root_of, samples
+from airflow_provider_wisdomgate.plugin.run_sums import RunClip, clip_of
+
+# Manifests that one API server process reads at a time, for all viewers together.
+READERS = 16
+# Clips of a page whose place follows from nothing, so that each costs a request to Airflow (5 to 15 ms).
+MAX_ASKED = 100
+# Where a task runs, this one stands there first; where it is done, either may.
+KEYS = (DESTINATION_KEY, RETURN_KEY)
+
+# Seconds, and clips: who filters and turns pages does not wait for the same 1,000 clips each time.
+REMEMBERED = 60.0
+MAX_REMEMBERED = 5000
+
+log = logging.getLogger(__name__)
+_readers = ThreadPoolExecutor(READERS, thread_name_prefix="wisdomgate-manifests")
+_whole: dict[tuple[str, str, tuple[str, ...]], tuple[float, FoundClip]] = {}
+
+
+async def clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> list[RunClip]:
+    """Return what became of each clip of a run.
+
+    :raises RefusedError: the viewer may not see the run.
+    """
+    with shared_clients():
+        return await _clips_of(airflow, run, prefixes)
+
+
+async def _clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> list[RunClip]:
+    instances = await instances_of(airflow, run)
+    roots = await _roots(airflow, instances)
+    clips = list(await asyncio.gather(*(_read(each, _places(each, roots, prefixes), prefixes) for each in instances)))
+    return await _ask_for_the_rest(airflow, clips, roots, prefixes)
+
+
+async def _roots(airflow: Airflow, instances: Sequence[Instance]) -> Mapping[Group, str | None]:
+    """Find out the storage paths of the tasks, by one clip each; None where a clip's name does not tell its place."""
+    chosen = samples(instances)
+    uris = await asyncio.gather(*(airflow.clip_uri(each.ref, KEYS) for each in chosen.values()))
+    told = zip(chosen.items(), uris, strict=True)
+    return {group: root_of(uri, sample) for (group, sample), uri in told if uri is not None}
+
+
+def _places(instance: Instance, roots: Mapping[Group, str | None], prefixes: Sequence[str]) -> list[str]:
+    """Return where to look; where no clip has told the storage path, below whatever may be served."""
+    if not has_begun(instance):
+        return []
+    group = group_of(instance)
+    places = (place_of(instance, root) for root in ([roots[group]] if group in roots else prefixes))
+    return list(dict.fromkeys(place for place in places if place))
+
+
+async def _ask_for_the_rest(
+    airflow: Airflow, clips: list[RunClip], roots: Mapping[Group, str | None], prefixes: Sequence[str]
+) -> list[RunClip]:
+    """Ask one by one for clips that should be there and are not where they were looked for."""
+    lost = [number for number, clip in enumerate(clips) if _should_be_there(clip, roots)][:MAX_ASKED]
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(clip: RunClip) -> RunClip:
+        async with turns:
+            uri = await airflow.clip_uri(clip.instance.ref, KEYS)
+        return await _read(clip.instance, [uri], prefixes) if uri else clip
+
+    asked = await asyncio.gather(*(ask(clips[number]) for number in lost))
+    found = dict(zip(lost, asked, strict=True))
+    return [found.get(number, clip) for number, clip in enumerate(clips)]
+
+
+def _should_be_there(clip: RunClip, roots: Mapping[Group, str | None]) -> bool:
+    if clip.found is not None or clip.is_unreadable or not has_begun(clip.instance):
+        return False
+    is_told = roots.get(group_of(clip.instance), "") is not None
+    return clip.instance.state == "success" or not is_told
+
+
+async def _read(instance: Instance, places: Sequence[str], prefixes: Sequence[str]) -> RunClip:
+    if not places:
+        return clip_of(instance, None, 0.0)
+    run = copy_context().run  # the clients that are shared
+    return await asyncio.get_running_loop().run_in_executor(_readers, run, _read_first, instance, places, prefixes)
+
+
+def _read_first(instance: Instance, places: Sequence[str], prefixes: Sequence[str]) -> RunClip:
+    """Read the manifest at the first place that has one of this DAG's."""
+    is_unreadable = False
+    for place in places:
+        try:
+            if found := _find(place, instance.ref.dag_id, tuple(prefixes)):
+                return clip_of(instance, found, _age(found))
+        except StorageError as error:
+            log.warning("%s", error)
+            is_unreadable = True
+    return clip_of(instance, None, 0.0, is_unreadable=is_unreadable)
+
+
+def _find(place: str, dag_id: str, prefixes: tuple[str, ...]) -> FoundClip | None:
+    """Do what ``find_clip`` does; a whole clip in an object store, which takes two requests, is remembered a while."""
+    key, now = (place, dag_id, prefixes), time.monotonic()
+    if (known := _whole.get(key)) and now - known[0] < REMEMBERED:
+        return known[1]
+    found = find_clip(place, dag_id, prefixes)
+    if found and found.is_playable and found.location.scheme != "file":
+        if len(_whole) >= MAX_REMEMBERED:
+            _whole.clear()
+        _whole[key] = (now, found)
+    return found
+
+
+def _age(found: FoundClip) -> float:
+    is_asked = found.manifest.phase == "creating" and not found.manifest.video_id
+    return found.destination.age(found.manifest) if is_asked else 0.0

@@ -1,0 +1,366 @@
+"""The page of a run inside a real Airflow app: what it counts, who sees it, and that nothing forged is shown."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
+from support import put_manifest
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.links import DESTINATION_KEY
+
+pytestmark = pytest.mark.needs("player")
+
+EARLIER = "manual__2025-12-31T00:00:00+00:00"
+DAGS = """
+from airflow.sdk import DAG, task
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
+
+for name in ("ours", "others"):
+    with DAG(name, schedule=None) as dag:
+        Generate(task_id="clip", model="any", prompt="a cat")
+        Generate.partial(task_id="many", model="any").expand(prompt=[str(number) for number in range(60)])
+
+        @task
+        def other():
+            pass
+
+        other()
+    globals()[name] = dag
+"""
+EVIL = "<script>alert('1')</script>"
+
+
+@pytest.fixture(scope="module")
+def app(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    users = {"ada": "admin", "vera": "viewer"}
+    with airflow_app(tmp_path_factory.mktemp("dags"), DAGS, users) as app:
+        ada = log_in(app, "ada")
+        for dag in ("ours", "others"):
+            start_run(ada, dag, RUN)
+            start_run(ada, dag, EARLIER, "2025-12-31T00:00:00Z")
+        yield app
+
+
+@pytest.fixture
+def vera(app: Any) -> Iterator[Any]:
+    """A viewer, in an Airflow whose runs have not begun."""
+    for dag in ("ours", "others"):
+        for run in (RUN, EARLIER):
+            leave(dag, run, [Left("clip", -1, None), *(Left("many", index, None) for index in range(60))])
+    return log_in(app, "vera")
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    monkeypatch.setenv("AIRFLOW__WISDOMGATE__STORAGE_PATH", str(folder))
+    return folder
+
+
+def address(dag: str = "ours", run: str = RUN, query: str = "") -> str:
+    return f"/wisdomgate/run/{quote(dag, safe='')}/{quote(run, safe='')}/videos{query}"
+
+
+def record(path: Path, phase: Any = "stored", dag: str = "ours", run: str = RUN, **facts: Any) -> Path:
+    """Write a manifest, and the clip of a stored one."""
+    made_by = {"dag_id": dag, "run_id": run}
+    facts = {"video_id": "video_1", "fingerprint": "f", "made_by": made_by, "claimed_at": 1.0, **facts}
+    if phase == "stored":
+        facts = {"size": 1000, "duration": 4.0, **facts}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+    put_manifest(Manifest(phase=phase, claim_id="c", uri=str(path), **facts))
+    return path
+
+
+def done(index: int, state: str = "success", task: str = "many", **options: Any) -> Left:
+    """Return what a worker left of a task instance whose destination was left out."""
+    rendered = {"destination": None, "wisdomgate_conn_id": "wisdomgate_default"}
+    return Left(task, index, state, rendered, **options)
+
+
+def told(path: Path) -> dict[str, Any]:
+    return {"xcoms": {DESTINATION_KEY: f"file://{path}"}}
+
+
+def place(root: Path, index: int = -1, task: str = "many", dag: str = "ours", run: str = RUN) -> Path:
+    return root / default_name(dag, run, task, index)
+
+
+def numbers(text: str) -> dict[str, str]:
+    """Read the sums of a page: name and number."""
+    return {name: number for number, name in re.findall(r"<strong>([^<]*)</strong> <span>([^<]*)</span></a>", text)}
+
+
+def tiles(text: str) -> dict[str, str]:
+    """Read the tiles of a page: the clip's name and the words of its tile."""
+    found = {}
+    for item in re.findall(r'<li class="tile.*?</li>', text, re.DOTALL):
+        name = re.search(r"<h3><a[^>]*>(.*?)</a>", item)
+        assert name
+        words = re.sub(r"<[^>]*>", " ", item.partition("</h3>")[2])
+        found[name[1]] = " ".join(unescape(words).split())
+    return found
+
+
+FAILED = errors.GatewayFaultError("It broke\nin two lines.").as_dict()
+REFUSED = errors.ModerationError(f"Not {EVIL} this.").as_dict()
+
+
+def fill(clips: Path) -> None:
+    """Leave one clip in each state there is."""
+    sample = record(place(clips, 0))
+    record(place(clips, 1), "created", created_at=time.time() - 300)
+    record(place(clips, 2), "creating", video_id=None, claimed_at=time.time(), claim_seconds=600.0)
+    record(place(clips, 3), "creating", video_id=None, claim_seconds=0.0)
+    record(place(clips, 4), "failed", error=FAILED)
+    record(place(clips, 5), "failed", error=REFUSED, video_id=None)
+    record(place(clips, 6)).unlink()
+    states = {0: "success", 1: "deferred", 2: "running", 3: "failed", 4: "failed", 5: "failed", 6: "success"}
+    began = [done(index, state, **told(sample)) if not index else done(index, state) for index, state in states.items()]
+    others = [
+        done(7, "failed"),
+        Left("many", 8, "upstream_failed"),
+        Left("many", 9, "skipped"),
+        done(10),
+        *(Left("many", index, "queued") for index in range(11, 60)),
+    ]
+    leave("ours", RUN, [*began, *others])
+
+
+def test_each_state_is_counted_and_the_numbers_add_up_to_what_is_wanted(vera: Any, clips: Path) -> None:
+    fill(clips)
+    page = vera.get(address())
+    assert page.status_code == 200
+    assert numbers(page.text) == {
+        "wanted": "60",  # 61 task instances, one of them skipped
+        "stored": "1",
+        "being made": "2",
+        "not begun": "50",
+        "failed": "4",
+        "need you": "2",
+        "not found": "1",
+        "skipped": "1",
+        "creates sent": "7",
+        "of video": "4 s",
+        "in storage": "1 kB",
+    }
+
+
+def test_each_number_leads_to_its_clips(vera: Any, clips: Path) -> None:
+    fill(clips)
+    page = vera.get(address()).text
+    shown = {}
+    for name, choice in re.findall(r'<li class="sum ([\w-]+)[^>]*><a href="\?(?:state=)?([^"]*)"', page):
+        shown[name] = sorted(tiles(vera.get(address(query=f"?state={choice}")).text))
+    queued = [f"many [{index}]" for index in range(11, 60)]
+    assert {name: found for name, found in shown.items() if name not in ("wanted", "waiting")} == {
+        "stored": ["many [0]"],
+        "making": ["many [1]", "many [2]"],
+        "failed": ["many [4]", "many [6]", "many [7]", "many [8]"],
+        "needs-you": ["many [3]", "many [5]"],
+        "unknown": ["many [10]"],
+        "skipped": ["many [9]"],
+        "creates": [f"many [{index}]" for index in range(7)],
+        "seconds": ["many [0]"],
+        "bytes": ["many [0]"],
+    }
+    assert (len(shown["wanted"]), len(shown["waiting"])) == (48, 48)
+    rest = tiles(vera.get(address(query="?state=waiting&page=2")).text)
+    assert sorted([*shown["waiting"], *rest]) == sorted(["clip", *queued])
+
+
+def test_a_tile_says_what_to_know_and_what_to_do(vera: Any, clips: Path) -> None:
+    fill(clips)
+    page = vera.get(address()).text
+    words = tiles(page)
+    uri = shlex.quote(f"file://{place(clips, 3)}")
+    assert "ago) Video video_1. The task is deferred." in words["many [1]"]
+    assert words["many [2]"].startswith("being asked for Since ")
+    assert f"wisdomgate clips adopt {uri} --video-id ID" in words["many [3]"]
+    assert f"wisdomgate clips forget {uri}" in words["many [3]"]
+    assert words["many [4]"] == "failed It broke in two lines."
+    assert words["many [5]"].startswith(f"needs you: refused Not {EVIL} this.")
+    assert "nothing is there" in words["many [6]"]
+    assert words["many [7]"].endswith("its log says why.")
+    assert words["many [8]"] == "blocked A task before it failed."
+    assert words["many [11]"] == "not begun The task is queued"
+    assert "<script" not in page
+    assert page.count("<video ") == 1
+    path = f"../../../../wisdomgate/ti/ours/{quote(RUN, safe='')}/many/0"
+    assert f'<video src="{path}/clip#t=0.1"' in page
+    assert f'<a href="{path}/player">many [0]</a>' in page
+
+
+def test_a_command_is_quoted_for_a_shell(vera: Any, clips: Path) -> None:
+    path = record(clips / "it's; $(rm) <b>.mp4", "creating", video_id=None, claim_seconds=0.0)
+    rendered = {"destination": str(path), "wisdomgate_conn_id": "c"}
+    leave("ours", RUN, [Left("clip", -1, "failed", rendered)])
+    page = vera.get(address(query="?state=lost")).text
+    (command, *_) = (unescape(each) for each in re.findall(r"<code[^>]*>(.*?)</code>", page))
+    program, *words = shlex.split(command)
+    assert (program, words[:2], words[3:]) == ("wisdomgate", ["clips", "adopt"], ["--video-id", "ID"])
+    assert Destination(words[2]).read() is not None
+    assert Destination(words[2]).uri == Destination(str(path)).uri
+
+
+def test_a_clip_has_its_name_by_the_template(vera: Any, clips: Path) -> None:
+    sample = record(place(clips, 0))
+    leave("ours", RUN, [done(0, label=f"Lima {EVIL}", **told(sample))])
+    assert list(tiles(vera.get(address(query="?state=stored")).text)) == [
+        "many [Lima &lt;script&gt;alert(&#x27;1&#x27;)&lt;/script&gt;]"
+    ]
+
+
+def test_the_answer_is_strict(vera: Any, clips: Path) -> None:
+    fill(clips)
+    for url in (address(), "/wisdomgate/dag/ours/videos"):
+        headers = vera.get(url).headers
+        policy = headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; media-src 'self'; style-src 'sha256-")
+        assert "unsafe" not in policy
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("private, no-store", "nosniff")
+
+
+@pytest.mark.parametrize("url", [address(), "/wisdomgate/dag/ours/videos"])
+def test_who_is_nobody_gets_401_and_a_made_up_token_403(app: Any, vera: Any, clips: Path, url: str) -> None:
+    from fastapi.testclient import TestClient
+
+    assert TestClient(app).get(url).status_code == 401
+    assert TestClient(app, headers={"Authorization": "Bearer made-up"}).get(url).status_code == 403
+
+
+def test_what_may_not_be_seen_gets_one_and_the_same_404(vera: Any, clips: Path) -> None:
+    wildcards = [address("~"), address(run="~"), "/wisdomgate/dag/~/videos", "/wisdomgate/run/~/~/videos"]
+    assert [vera.get(url).status_code for url in wildcards] == [404] * 4
+    absent, empty = vera.get(address("nodag", "norun")), vera.get(address("ours", "norun"))
+    assert (absent.status_code, empty.status_code) == (404, 404)
+    assert absent.text.replace("nodag", "ours") == empty.text
+    assert vera.get("/wisdomgate/dag/nodag/videos").status_code == 404
+
+
+# ----------------------------------------------------------------------------------------- where a clip may be
+
+
+def test_another_dags_clip_and_one_outside_are_not_shown_whatever_a_task_says(
+    vera: Any, clips: Path, tmp_path: Path
+) -> None:
+    theirs = record(clips / "theirs.mp4", dag="others", error={"message": "secret"})
+    outside = record(tmp_path / "outside.mp4")
+    forged = [
+        Left("many", index, "success", {"destination": uri, "wisdomgate_conn_id": "c"}, {DESTINATION_KEY: uri})
+        for index, uri in enumerate(
+            [str(theirs), str(outside), f"{clips}/../outside.mp4", "/etc/passwd", "http://127.0.0.1/a.mp4", "../a.mp4"]
+        )
+    ]
+    leave("ours", RUN, forged)
+    page = vera.get(address(query="?state=unknown"))
+    assert list(tiles(page.text)) == [f"many [{index}]" for index in range(6)]
+    assert (numbers(page.text)["stored"], "secret" in page.text) == ("0", False)
+
+
+def test_the_storage_path_of_a_connection_is_learnt_from_one_clip(
+    vera: Any, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "of a connection" / "deep"
+    monkeypatch.setenv("AIRFLOW__WISDOMGATE__SERVED_PATHS", str(tmp_path / "of a connection"))
+    for index in range(60):
+        record(place(elsewhere, index))
+    leave("ours", RUN, [done(index, **(told(place(elsewhere, 7)) if index == 7 else {})) for index in range(60)])
+    assert numbers(vera.get(address()).text)["stored"] == "1"  # asked one by one, one has told it
+
+    leave("ours", RUN, [done(index, **(told(place(elsewhere, 0)) if index == 0 else {})) for index in range(60)])
+    assert numbers(vera.get(address()).text)["stored"] == "60"
+
+
+def test_a_place_that_no_name_tells_is_asked_for(vera: Any, clips: Path) -> None:
+    odd = [record(clips / f"odd-{index * 31 % 17}.mp4") for index in range(10)]
+    leave("ours", RUN, [done(index, **told(path)) for index, path in enumerate(odd)])
+    assert numbers(vera.get(address()).text)["stored"] == "10"
+
+
+def test_without_a_word_from_any_clip_it_is_looked_below_what_may_be_served(vera: Any, clips: Path) -> None:
+    for index in range(3):
+        record(place(clips, index))
+    leave("ours", RUN, [done(index) for index in range(3)])
+    assert numbers(vera.get(address()).text)["stored"] == "3"
+
+
+def test_a_clip_of_an_earlier_run_costs_no_create(vera: Any, clips: Path) -> None:
+    before = {"phase": "failed", "fingerprint": "f", "made_by": {"dag_id": "ours", "run_id": RUN}}
+    shared = [record(clips / "a.mp4", run=EARLIER), record(clips / "b.mp4", replaced=before)]
+    shared.append(record(clips / "c.mp4", fingerprint=None))  # somebody else's video, downloaded
+    rendered = [{"destination": str(path), "wisdomgate_conn_id": "c"} for path in shared]
+    leave("ours", RUN, [Left("many", index, "success", each) for index, each in enumerate(rendered)])
+    found = numbers(vera.get(address()).text)
+    assert (found["stored"], found["creates sent"]) == ("3", "2")
+
+
+def test_a_storage_that_cannot_be_read_is_said_and_not_told_apart(vera: Any, clips: Path) -> None:
+    broken = record(place(clips, 0)).with_suffix(".mp4.json")
+    if os.geteuid() == 0:
+        broken.unlink()
+        broken.mkdir()
+    else:
+        broken.chmod(0)
+    record(place(clips, 1))
+    leave("ours", RUN, [done(0), done(1)])
+    page = vera.get(address())
+    assert (page.status_code, numbers(page.text)["stored"], numbers(page.text)["not found"]) == (200, "1", "1")
+    assert "could not read the manifests of 1 clips" in page.text
+    assert str(clips) not in page.text
+
+
+def test_nothing_is_shown_while_no_option_allows_it(vera: Any, clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(clips)
+    monkeypatch.delenv("AIRFLOW__WISDOMGATE__STORAGE_PATH")
+    found = numbers(vera.get(address()).text)
+    assert (found["stored"], found["creates sent"]) == ("0", "0")
+
+
+# ------------------------------------------------------------------------------------------------ a DAG's page
+
+
+def test_a_dag_has_a_row_for_each_run_with_its_sums(vera: Any, clips: Path) -> None:
+    fill(clips)
+    record(place(clips, -1, "clip", run=EARLIER), run=EARLIER)
+    leave("ours", EARLIER, [done(-1, task="clip")])
+    page = vera.get("/wisdomgate/dag/ours/videos")
+    assert page.status_code == 200
+    rows = [
+        [" ".join(re.sub(r"<[^>]*>", " ", cell).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in re.findall(r"<tr>.*?</tr>", page.text, re.DOTALL)
+    ]
+    counts = {row[0]: row[3:] for row in rows[1:]}
+    assert rows[0][3:] == [
+        *("wanted", "stored", "being made", "not begun", "failed", "need you", "creates sent"),
+        *("of video", "in storage"),
+    ]
+    assert counts == {
+        RUN: ["60", "1", "2", "50", "4", "2", "7", "4 s", "1 kB"],
+        EARLIER: ["61", "1", "0", "60", "0", "0", "1", "4 s", "1 kB"],
+    }
+    assert f'href="../../../wisdomgate/run/ours/{quote(RUN, safe="")}/videos?state=needs-you"' in page.text
+
+
+def test_the_frame_is_kept_to_by_every_link_within_it(vera: Any, clips: Path) -> None:
+    fill(clips)
+    for url in (address(query="?tab&state=waiting"), "/wisdomgate/dag/ours/videos?tab"):
+        links = re.findall(r'href="([^"]*)"', vera.get(url).text)
+        assert links != []
+        assert [link for link in links if not link.partition("?")[2].startswith("tab")] == []
