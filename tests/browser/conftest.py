@@ -74,7 +74,7 @@ class Site:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     dags, clips = tmp_path_factory.mktemp("dags"), tmp_path_factory.mktemp("clips")
-    for example in ("generate_video.py", "generate_many_videos.py"):
+    for example in ("generate_video.py", "generate_many_videos.py", "review_before_publish.py"):
         shutil.copy(ROOT / "example_dags" / example, dags)
     (dags / "unfinished.py").write_text(UNFINISHED)
     (dags / "gallery.py").write_text(GALLERY)
@@ -90,8 +90,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name, role in {"vera": "viewer", "ulla": "user", "nora": ""}.items():
             airflow.add_user(name, f"{name}-password", role)
         with airflow:
-            runs = {dag: airflow.trigger(dag) for dag in ("generate_many_videos", "unfinished", "generate_video")}
-            runs["gallery"] = airflow.trigger("gallery")
+            dags_to_run = ("generate_many_videos", "unfinished", "generate_video", "review_before_publish", "gallery")
+            runs = {dag: airflow.trigger(dag) for dag in dags_to_run}
             yield Site(airflow, sandbox, clips, runs)
 
 
