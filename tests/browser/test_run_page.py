@@ -16,6 +16,7 @@ import requests
 from playwright.sync_api import Page, expect
 
 from airflow_provider_wisdomgate.links import run_url
+from airflow_provider_wisdomgate.plugin.airflow_api import uri_of
 from tests.browser.conftest import TIMEOUT_MS, Site
 
 expect.set_options(timeout=TIMEOUT_MS)
@@ -211,12 +212,13 @@ def test_a_forged_xcom_shows_nothing(site: Site, url: str) -> None:
     ulla = site.token("ulla")
     path = f"/dags/unfinished/dagRuns/{quote(site.runs['unfinished'])}/taskInstances/fails/xcomEntries"
     page = f"{site.airflow.url}/{run_url('unfinished', site.runs['unfinished'])}"
+    told = uri_of(site.airflow.api("GET", f"{path}/wisdomgate_destination")["value"])
     for uri in (str(clip), "/etc/passwd", f"{site.clips}/../{site.clips.name}/{clip.relative_to(site.clips)}"):
         site.airflow.api("POST", path, {"key": "return_value", "value": {"uri": uri}, "map_index": -1}, ulla)
-        entry = {"value": uri, "map_index": -1}
-        site.airflow.api("PATCH", f"{path}/wisdomgate_destination", entry, ulla)
+        site.airflow.api("PATCH", f"{path}/wisdomgate_destination", {"value": uri, "map_index": -1}, ulla)
         text = requests.get(page, headers={"Authorization": f"Bearer {ulla}"}, timeout=60).text
         assert "fails</a>" in text
         assert re.search(r"<strong>0</strong> <span>stored</span>", text), text
         assert clip.name not in text
         site.airflow.api("DELETE", f"{path}/return_value", token=ulla)
+        site.airflow.api("PATCH", f"{path}/wisdomgate_destination", {"value": told, "map_index": -1}, ulla)
