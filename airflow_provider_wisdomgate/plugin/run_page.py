@@ -20,10 +20,7 @@ CLIPS_PER_PAGE = 48
 TO_AIRFLOW = "../" * 4
 # A name and a meaning for each number.
 NUMBERS = {
-    WANTED: (
-        "wanted",
-        "Task instances that make a clip, but the skipped ones. The next ones, to not found, add up to it.",
-    ),
+    WANTED: ("wanted", "Task instances that make a clip, but for skipped ones. All up to not found add up to it."),
     "stored": ("stored", "The clip is there, as long as its manifest says."),
     "making": ("being made", "A create is under way, or the video is paid for and not fetched yet."),
     "waiting": ("not begun", "The task has not asked for a video yet."),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.html import Html, tag
@@ -109,11 +109,11 @@ def _lost(manifest: Manifest, now: float) -> list[Html]:
     begun = tag("p", "Begun ", since or "at an unknown time", unknown)
     then = tag("p", "Then clear the task.")
     found, none = tag("p", "The video is there:"), tag("p", "It is not, or you will pay again:")
-    return [begun, found, _command("adopt", manifest, " --video-id ID"), none, _command("forget", manifest), then]
+    return [begun, found, _command("adopt", manifest, "--video-id <id>"), none, _command("forget", manifest), then]
 
 
-def _command(what: str, manifest: Manifest, options: str = "") -> Html:
-    return tag("p", copyable(f"wisdomgate clips {what} {shlex.quote(manifest.uri)}{options}"), class_="command")
+def _command(what: str, manifest: Manifest, *options: str) -> Html:
+    return tag("p", copyable(command(what, manifest.uri, *options)), class_="command")
 
 
 def _gone(clip: RunClip, manifest: Manifest) -> str:

@@ -103,7 +103,7 @@ def test_a_lost_create_has_its_commands_ready_to_copy(url: str, site: Site, run:
     expect(code).to_have_count(2)
     command = code.first.inner_text()
     place = f"{site.clips.as_uri()}/gallery/[^/]*/postcard-[0-9]+\\.mp4"
-    assert re.fullmatch(f"wisdomgate clips adopt '?{place}'? --video-id ID", command)
+    assert re.fullmatch(f"wisdomgate clips adopt '?{place}'? --video-id <id>", command)
     code.first.click()  # selects all of it, and follows no link
     assert page.evaluate("getSelection().toString()") == command
     assert page.url.endswith("?state=lost")

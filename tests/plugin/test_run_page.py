@@ -192,7 +192,7 @@ def test_a_tile_says_what_to_know_and_what_to_do(vera: Any, clips: Path) -> None
     uri = shlex.quote(f"file://{place(clips, 3)}")
     assert "ago) Video video_1. The task is deferred." in words["many [1]"]
     assert words["many [2]"].startswith("being asked for Since ")
-    assert f"wisdomgate clips adopt {uri} --video-id ID" in words["many [3]"]
+    assert f"wisdomgate clips adopt {uri} --video-id <id>" in words["many [3]"]
     assert f"wisdomgate clips forget {uri}" in words["many [3]"]
     assert words["many [4]"] == "failed It broke in two lines."
     assert words["many [5]"].startswith(f"needs you: refused Not {EVIL} this.")
