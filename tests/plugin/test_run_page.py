@@ -214,7 +214,7 @@ def test_a_command_is_quoted_for_a_shell(vera: Any, clips: Path) -> None:
     page = vera.get(address(query="?state=lost")).text
     (command, *_) = (unescape(each) for each in re.findall(r"<code[^>]*>(.*?)</code>", page))
     program, *words = shlex.split(command)
-    assert (program, words[:2], words[3:]) == ("wisdomgate", ["clips", "adopt"], ["--video-id", "ID"])
+    assert (program, words[:2], words[3:]) == ("wisdomgate", ["clips", "adopt"], ["--video-id", "<id>"])
     assert Destination(words[2]).read() is not None
     assert Destination(words[2]).uri == Destination(str(path)).uri
 
