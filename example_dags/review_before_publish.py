@@ -4,7 +4,7 @@ The question waits on the "Required Actions" page and on the task's own page; th
 """
 
 from airflow.providers.common.compat.sdk import DAG, Param, task
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLEntryOperator
 
 from airflow_provider_wisdomgate.links import player_url
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
@@ -21,22 +21,21 @@ def publish(clip: dict) -> str:
 
 with DAG("review_before_publish", schedule=None, user_defined_macros={"player_url": player_url}) as dag:
     first = WisdomGateGenerateVideoOperator(task_id="first", prompt="A paper boat sails down a rainy street", **CLIP)
-    review = ApprovalOperator(
-        task_id="review",
-        subject="Publish this clip?",
-        body=WATCH % "first",
-        params={"words": Param("", type="string", title="If not: what should another clip show?")},
-    )
+    review = ApprovalOperator(task_id="review", subject="Publish this clip?", body=WATCH % "first")
     published = publish.override(task_id="publish")(first.output)
 
-    # "Reject" skips the task that follows the question, and this one runs only then.
-    second = WisdomGateGenerateVideoOperator(
-        task_id="second",
-        prompt="{{ ti.xcom_pull('review')['params_input']['words'] }}",
+    # "Reject" skips what follows the question, and leaves no XCom. So the words are a question of their own, which is
+    # asked only then.
+    words = HITLEntryOperator(
+        task_id="words",
+        subject="What should another clip show?",
+        params={"prompt": Param("", type="string", minLength=1)},
         trigger_rule="all_skipped",
-        **CLIP,
+    )
+    second = WisdomGateGenerateVideoOperator(
+        task_id="second", prompt="{{ ti.xcom_pull('words')['params_input']['prompt'] }}", **CLIP
     )
     review_second = ApprovalOperator(task_id="review_second", subject="Publish this one?", body=WATCH % "second")
     published_second = publish.override(task_id="publish_second")(second.output)
 
-    first >> review >> published >> second >> review_second >> published_second
+    first >> review >> published >> words >> second >> review_second >> published_second

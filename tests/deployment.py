@@ -208,6 +208,10 @@ class Deployment:
             if len(found) >= page["total_entries"] or not page["task_instances"]:
                 return found
 
+    def log_of(self, name: str) -> str:
+        """Return a component's whole log."""
+        return (self.home / f"{name}.log").read_text()
+
     def logs(self) -> str:
         """Return the end of each component's log, for an error message."""
         return "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in sorted(self.home.glob("*.log")))
