@@ -93,9 +93,12 @@ class WisdomGateHook(ConnectionForm, HttpHook):
     def create_video(self, model: str, prompt: str, **fields: Any) -> Video:
         """Ask for a video. Costs money, so it is never sent again when it may have arrived.
 
+        :param model: a model that the gateway serves.
+        :param prompt: the text that describes the video.
         :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image) and whatever else
             the model takes; passed through.
         :raises LostCreateError: it may have arrived, its answer did not.
+        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; nothing was sent.
         """
         return self.send_create(self.create_call(model, prompt, fields))
 
@@ -109,7 +112,8 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         """Send a create or a remix, unless the account has less than it must.
 
         :param min_balance: what it must have; left out, the connection's ``min_balance``.
-        :param before_attempt, sleep: see :meth:`gateway.client.Client.send`.
+        :param before_attempt: see :meth:`gateway.client.Client.send`.
+        :param sleep: the same.
         :raises BalanceTooLowError: it has less; nothing was sent.
         """
         require_balance(self.client, self.settings.min_balance if min_balance is None else min_balance)
@@ -134,7 +138,11 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         return replace(call, idempotency_key=uuid.uuid4().hex)
 
     def get_video(self, video_id: str) -> Video:
-        """Poll a video once."""
+        """Poll a video once.
+
+        :param video_id: the id that a create returned.
+        :raises VideoNotFoundError: the gateway knows no such video.
+        """
         call = routes.get_video(routes.check_text("video_id", video_id, ID_REMEDY))
         try:
             return self.client.send(call)
@@ -185,7 +193,13 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         return all_videos(self.client.send)
 
     def remix_video(self, video_id: str, prompt: str) -> Video:
-        """Ask for another version of a video. Costs like a create."""
+        """Ask for another version of a video. Costs like a create.
+
+        :param video_id: the finished video to start from.
+        :param prompt: the text that describes the change.
+        :raises LostCreateError: it may have arrived, its answer did not.
+        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; nothing was sent.
+        """
         return self.send_create(self.remix_call(video_id, prompt))
 
     def remix_call(self, video_id: str, prompt: str) -> routes.Call[Video]:
@@ -195,7 +209,10 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         return replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex)
 
     def delete_video(self, video_id: str) -> None:
-        """Delete a video at the gateway, where it can (WisdomGate does not document it)."""
+        """Delete a video at the gateway, where it can (WisdomGate does not document it).
+
+        :param video_id: the id that a create returned.
+        """
         self.client.send(routes.delete_video(routes.check_text("video_id", video_id, ID_REMEDY)))
 
     def delete_copy(self, video_id: str) -> None:
@@ -224,12 +241,19 @@ class WisdomGateHook(ConnectionForm, HttpHook):
     ) -> StoredVideo:
         """Stream a finished video's content to storage, whole or not at all.
 
+        :param video_id: the finished video.
         :param destination: URI or path; relative ones go below the storage path.
         :param if_exists: ``skip`` succeeds without a request when this video is there already, ``replace``
             fetches it anew, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
+        :param max_bytes: give up on content larger than this, in bytes.
         :param made_by: recorded in the manifest: which task stored it.
         :param check: called between chunks; raises to stop.
         :param delete_after_download: delete the video at the gateway once it is stored; failing that, warn.
+        :raises VideoNotReadyError: the video is not finished.
+        :raises VideoExpiredError: it was made, and is gone at the gateway.
+        :raises DestinationTakenError: something else is at the destination.
+        :raises ContentError: what came was no whole video, several times.
+        :raises StorageError: the storage refused.
         """
         routes.check_text("video_id", video_id, ID_REMEDY)
         target = Destination(resolve_destination(destination, self.storage_path))

@@ -35,7 +35,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
     :param video_id: the video to wait for.
     :param wisdomgate_conn_id: the connection it was created with.
     :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
-    :param deadline: when to give up, in epoch seconds.
+    :param deadline: when to give up, in epoch seconds; left out, an hour from now.
     :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
 

@@ -86,6 +86,8 @@ def use(wheel: Path, scratch: Path) -> None:
     def inside(*command: str, **more: str) -> str:
         return run(venv / "bin" / command[0], *command[1:], env=env | more, cwd=away)
 
+    lost = re.findall(r"\]\((?!https?://)[^)]*\)", description(wheel))
+    check(not lost, "no link of the description needs a clone", lost)
     look_at_the_provider(inside, venv)
     with sandbox(venv, env, away) as url:
         connection = json.dumps({"conn_type": "wisdomgate", "host": url, "password": "sandbox-key"})
@@ -137,9 +139,14 @@ def run_the_dag(inside: Callable[..., str], connection: str, wheel: Path, scratc
 
 def readme_dag(wheel: Path) -> str:
     """Return the DAG of the README that the wheel carries."""
-    readme = message_from_string(contents(wheel)[f"{PACKAGE}-{version()}.dist-info/METADATA"].decode()).get_payload()
-    (dag,) = (block for block in re.findall(r"```python\n(.*?)```", str(readme), re.DOTALL) if "DAG(" in block)
+    (dag,) = (block for block in re.findall(r"```python\n(.*?)```", description(wheel), re.DOTALL) if "DAG(" in block)
     return dag
+
+
+def description(wheel: Path) -> str:
+    """Return what a package index shows of the wheel."""
+    metadata = contents(wheel)[f"{PACKAGE}-{version()}.dist-info/METADATA"].decode()
+    return str(message_from_string(metadata).get_payload())
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 
 ROOT = Path(__file__).parent.parent
 PLACES = [ROOT / "airflow_provider_wisdomgate", ROOT / "tests", ROOT / "docs"]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [
-    pytest.param(language, code, id=f"{page.name}-{number}")
+    pytest.param(language, code, id=f"{page.relative_to(ROOT)}-{number}")
     for page in PAGES
     for number, (language, code) in enumerate(re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S))
 ]
@@ -90,7 +90,7 @@ def check_command(line: str) -> None:
         assert (ROOT / first).is_file(), f"{first} is nothing that can be run"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
@@ -145,3 +145,14 @@ def test_troubleshooting_lists_every_error_and_whether_it_is_final() -> None:
     }
     final = {name: "yes" if issubclass(kind, errors.AirflowFailException) else "no" for name, kind in classes.items()}
     assert dict(rows) == final
+
+
+def test_the_reference_has_all_that_a_dag_author_imports() -> None:
+    from airflow_provider_wisdomgate import decorators, hooks, sensors, triggers
+
+    shown = set(re.findall(r"^::: (\S+)$", "\n".join(page.read_text() for page in PAGES), re.M))
+    public = {f"{operators.__name__}.{name}" for name in operators.__all__} | {errors.__name__}
+    for module in (decorators, hooks, sensors, triggers):
+        ours = [name for name in vars(module) if name.lower().startswith("wisdomgate")]
+        public |= {f"{module.__name__}.{name}" for name in ours if vars(module)[name].__module__ == module.__name__}
+    assert public - shown == set()

@@ -24,7 +24,23 @@ TIMES = ("created_at", "completed_at", "expires_at")
 
 @dataclass(frozen=True)
 class Video:
-    """The gateway's video object. ``status`` is its word as it came; times are epoch seconds."""
+    """The gateway's video object; what it did not say is None.
+
+    :param id: what every later call names it by.
+    :param status: the gateway's word as it came.
+    :param model: the model that makes it.
+    :param progress: 0 to 100, as the gateway says; it decides nothing.
+    :param created_at: epoch seconds.
+    :param completed_at: epoch seconds.
+    :param expires_at: epoch seconds: so long the gateway keeps the content.
+    :param seconds: the clip's length, as the gateway words it.
+    :param size: ``WIDTHxHEIGHT`` in pixels.
+    :param remixed_from_video_id: the video that this one is another version of.
+    :param error_code: of a failed video, the gateway's word.
+    :param error_message: of a failed video, the gateway's reason.
+    :param prompt: the text that was sent, where the gateway repeats it.
+    :param request_id: of the answer, for the gateway's support.
+    """
 
     id: str
     status: str | None = None

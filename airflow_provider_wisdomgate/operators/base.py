@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class WisdomGateBaseOperator(BaseOperator):
-    """What our operators share: the connection, and an ear for being killed."""
+    """What our operators share: the connection, and an ear for being killed.
+
+    :param wisdomgate_conn_id: the connection, of type ``wisdomgate``. (templated)
+    """
 
     delete_on_kill = False
 
@@ -65,7 +68,15 @@ class WisdomGateBaseOperator(BaseOperator):
 
 
 class CreateArguments(WisdomGateBaseOperator):
-    """The arguments of a create, and its call."""
+    """The arguments of a create, and its call.
+
+    :param model: a model that the gateway serves. (templated)
+    :param prompt: the text that describes the video. (templated)
+    :param seconds: length of the clip, a whole number. (templated)
+    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
+    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
+    :param fields: whatever else the model takes, passed through. (templated)
+    """
 
     template_fields: Sequence[str] = (
         "model",

@@ -13,14 +13,8 @@ if TYPE_CHECKING:
 class WisdomGateCreateVideoOperator(CreateArguments):
     """Asks for a video and returns its id. Costs money, so nothing is ever sent twice that may have arrived.
 
-    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not.
-
-    :param model: a model that the gateway serves. (templated)
-    :param prompt: the text that describes the video. (templated)
-    :param seconds: length of the clip, a whole number. (templated)
-    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
-    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
-    :param fields: whatever else the model takes, passed through. (templated)
+    A retry of this task asks for another video; :class:`WisdomGateGenerateVideoOperator` does not. Takes the
+    arguments of :class:`CreateArguments`.
     """
 
     ui_color = "#f7e3d9"

@@ -24,7 +24,7 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
         ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
     :param if_exists: ``skip`` succeeds without a request when this very video is there, ``replace`` fetches it
         anew, ``fail`` fails. (templated)
-    :param max_bytes: give up on content larger than this.
+    :param max_bytes: give up on content larger than this, in bytes.
     :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
         warning where it cannot.
     """

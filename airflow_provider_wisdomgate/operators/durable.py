@@ -54,6 +54,25 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     """Asks for a video, waits for it and stores it; what is asked for, and how, its children say.
 
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying again.
+
+    :param destination: URI or path; relative ones go below the storage path. Left out:
+        ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
+    :param if_exists: ``skip`` keeps the clip of the very same request, ``replace`` makes a new one in its place,
+        ``fail`` fails. (templated)
+    :param timeout: seconds that one try waits for the video.
+    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
+    :param deferrable: wait in the triggerer, without a worker slot. Left out: Airflow's option
+        ``[operators] default_deferrable``.
+    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
+        ``fail``, or ``create`` another one. (templated)
+    :param record_prompt: write the prompt into the manifest; its hash is there either way.
+    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
+        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
+    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
+        warning where it cannot. A clip that is removed from storage can then not be fetched again.
+    :param min_balance: send no create while the account has less than this, in the gateway's own unit, where it
+        tells its balance; left out, the connection's ``min_balance`` counts; 0 switches that off.
+    :param max_bytes: give up on content larger than this, in bytes.
     """
 
     template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create")

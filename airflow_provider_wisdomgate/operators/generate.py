@@ -21,25 +21,13 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
 
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
     again. Returns the manifest as a plain dict. Takes the arguments of
-    :class:`WisdomGateCreateVideoOperator`, and:
+    :class:`CreateArguments` and :class:`DurableVideoOperator`, and:
 
-    :param destination: as for :class:`WisdomGateDownloadVideoOperator`. (templated)
     :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
         ``replace`` makes a new one in its place; ``fail`` fails. (templated)
-    :param timeout: seconds that one try waits for the video.
-    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
-    :param deferrable: wait in the triggerer, without a worker slot.
     :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
         ``fail``; ``find`` it in the gateway's list of videos, and fail where that does not tell which one it is; or
         ``create`` another one. (templated)
-    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
-        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
-    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
-        warning where it cannot. A clip that is removed from storage can then not be fetched again.
-    :param min_balance: send no create while the account has less than this, where the gateway tells its balance;
-        left out, the connection's ``min_balance`` counts.
-    :param record_prompt: write the prompt into the manifest; its hash is there either way.
-    :param max_bytes: give up on content larger than this.
     """
 
     template_fields: Sequence[str] = (*CreateArguments.template_fields, *DurableVideoOperator.template_fields)

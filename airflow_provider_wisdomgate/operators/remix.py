@@ -13,8 +13,8 @@ from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
 class WisdomGateRemixVideoOperator(DurableVideoOperator):
     """Asks for another version of a finished video, waits for it and stores it. Costs like a create.
 
-    As durable as :class:`WisdomGateGenerateVideoOperator`, whose other arguments it takes: a later try of the same
-    remix goes on instead of paying again. A lost remix is not looked for in the gateway's list
+    As durable as :class:`WisdomGateGenerateVideoOperator`, with the arguments of :class:`DurableVideoOperator`: a later
+    try of the same remix goes on instead of paying again. A lost remix is not looked for in the gateway's list
     (``on_lost_create`` is ``fail`` or ``create``). The gateway must have the source video still.
 
     :param video_id: the video to start from. (templated)

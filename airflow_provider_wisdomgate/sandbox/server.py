@@ -46,7 +46,12 @@ def loopback(host: str) -> str:
 class Sandbox:
     """A gateway to develop and test against; use it as a context manager.
 
-    `port=0` takes a free one. `render_seconds` and `expires_after` hold for prompts that say nothing else.
+    :param api_key: what must be sent as Bearer token.
+    :param port: 0 takes a free one.
+    :param host: a loopback address; any other is a ValueError.
+    :param render_seconds: seconds until a video is made, for prompts that say nothing else.
+    :param requests_per_minute: answer 429 to what exceeds this in any 60 s; None: no limit.
+    :param expires_after: seconds that content stays, for prompts that say nothing else.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Sandbox:
         return self._store.counts()
 
     def polls_of(self, video_id: str) -> int:
+        """Say how often a video was polled."""
         return self._store.polls_of(video_id)
 
     looks_of = polls_of  # its earlier name
@@ -131,7 +137,11 @@ class Sandbox:
         return self._store.requests()
 
     def down(self, seconds: float, method: str | None = None) -> None:
-        """Close every connection without a reply for a while, on both ports (``method``: only to such requests)."""
+        """Close every connection without a reply for a while, on both ports.
+
+        :param seconds: for so long from now.
+        :param method: only to requests of this HTTP method.
+        """
         self._outages.down(seconds, method)
 
     def limit(self, requests_per_minute: int | None) -> None:
@@ -146,7 +156,14 @@ class Sandbox:
         code: str | None = None,
         method: str | None = None,
     ) -> None:
-        """Answer every /v1 request (of that ``method``) with that HTTP error (and error ``code``) for a while."""
+        """Answer every /v1 request with an HTTP error for a while.
+
+        :param status: the HTTP status.
+        :param seconds: for so long from now.
+        :param retry_after: the header ``Retry-After``, as seconds or text; None: none.
+        :param code: the error code in the body.
+        :param method: only requests of this HTTP method.
+        """
         self._outages.burst(status, seconds, retry_after, code, method)
 
 
