@@ -29,7 +29,7 @@ with DAG("review_before_publish", schedule=None, user_defined_macros={"player_ur
     words = HITLEntryOperator(
         task_id="words",
         subject="What should another clip show?",
-        params={"prompt": Param("", type="string", minLength=1)},
+        params={"prompt": Param("", type="string")},
         trigger_rule="all_skipped",
     )
     second = WisdomGateGenerateVideoOperator(
