@@ -19,6 +19,24 @@ from airflow_provider_wisdomgate.operators import (
 )
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 
+ALL = {"list": "yes", "remix": "yes", "delete": "yes"}
+NO_ROUTE = "VideoNotFoundError"
+# How docs/gateways.md says that a connection must be set up, and what of list, remix and delete each offers.
+SET_UP: dict[str, dict[str, str]] = {
+    "vllm-omni": {"create_as": "form"},
+    "bifrost": {"create_as": "json"},
+    "aisix": {"create_as": "json"},
+}
+OFFERS = {
+    "wisdomgate": ALL,
+    "openai": ALL,
+    "new-api": {**ALL, "list": NO_ROUTE, "delete": NO_ROUTE},
+    "litellm": {**ALL, "list": "BadRequestError", "delete": "BadRequestError"},
+    "sglang": {**ALL, "remix": "UnexpectedReplyError"},
+    "vllm-omni": {**ALL, "remix": "BadRequestError"},
+    "bifrost": {**ALL, "list": "BadRequestError"},
+    "aisix": {"list": "UnexpectedReplyError", "remix": "UnexpectedReplyError", "delete": "UnexpectedReplyError"},
+}
 BRIEF: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.05}
 
 

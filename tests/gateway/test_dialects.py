@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from round_trip import carry, more
+from round_trip import OFFERS, SET_UP, carry, more
 from support import asked
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -18,24 +18,6 @@ from airflow_provider_wisdomgate.sandbox.dialects import DIALECTS
 from airflow_provider_wisdomgate.sensors import WisdomGateVideoSensor
 
 Connect = Callable[..., dict[str, Any]]
-ALL = {"list": "yes", "remix": "yes", "delete": "yes"}
-NO_ROUTE = "VideoNotFoundError"
-# How docs/gateways.md says that a connection must be set up, and what of list, remix and delete each offers.
-SET_UP: dict[str, dict[str, str]] = {
-    "vllm-omni": {"create_as": "form"},
-    "bifrost": {"create_as": "json"},
-    "aisix": {"create_as": "json"},
-}
-OFFERS = {
-    "wisdomgate": ALL,
-    "openai": ALL,
-    "new-api": {**ALL, "list": NO_ROUTE, "delete": NO_ROUTE},
-    "litellm": {**ALL, "list": "BadRequestError", "delete": "BadRequestError"},
-    "sglang": {**ALL, "remix": "UnexpectedReplyError"},
-    "vllm-omni": {**ALL, "remix": "BadRequestError"},
-    "bifrost": {**ALL, "list": "BadRequestError"},
-    "aisix": {"list": "UnexpectedReplyError", "remix": "UnexpectedReplyError", "delete": "UnexpectedReplyError"},
-}
 
 
 @pytest.fixture(params=DIALECTS)
