@@ -179,7 +179,8 @@ DIALECTS: Mapping[str, Dialect] = {
         deleted_as_object=True,
     ),
     "vllm-omni": Dialect(
-        "vllm-omni 0.30.0: entrypoints/openai/api_server.py, video/generation/helpers.py, protocol/videos.py",
+        "vllm-omni 0.30.0: entrypoints/openai/api_server.py, video/generation/helpers.py, protocol/videos.py; "
+        "its errors have vLLM's own shape",
         words=IN_PROGRESS,
         new_id="video_gen_{}".format,
         shape=_vllm,
@@ -202,7 +203,7 @@ DIALECTS: Mapping[str, Dialect] = {
         ranges=False,
     ),
     "aisix": Dialect(
-        "api7/aisix: crates/aisix-proxy/src/videos.rs at 00b4f88b",
+        "api7/aisix: crates/aisix-proxy/src/videos.rs at 00b4f88b; what an unknown route answers is axum's default",
         words=IN_PROGRESS,
         new_id=_aisix_id,
         leaves_out=frozenset({"prompt", "completed_at", "expires_at", "remixed_from_video_id"}),

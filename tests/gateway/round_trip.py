@@ -37,6 +37,7 @@ OFFERS = {
     "bifrost": {**ALL, "list": "BadRequestError"},
     "aisix": {"list": "UnexpectedReplyError", "remix": "UnexpectedReplyError", "delete": "UnexpectedReplyError"},
 }
+LISTS_PROMPTS = {"wisdomgate", "openai", "vllm-omni"}
 BRIEF: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.05}
 
 

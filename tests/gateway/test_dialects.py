@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from round_trip import OFFERS, SET_UP, carry, more
+from round_trip import BRIEF, LISTS_PROMPTS, OFFERS, SET_UP, assert_is_a_clip, carry, context, more
 from support import asked
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.cli import parser
 from airflow_provider_wisdomgate.sandbox.dialects import DIALECTS
@@ -46,7 +47,7 @@ def test_every_dialect_takes_a_create_of_each_kind(model: str, gateway: Sandbox)
     assert [one["id"] for one in gateway.videos()] == [video.id]
 
 
-def test_a_failed_video_ends_the_wait_in_every_dialect(gateway: Sandbox, context: Any) -> None:
+def test_a_failed_video_ends_the_wait_in_every_dialect(gateway: Sandbox) -> None:
     video_id = WisdomGateHook().create_video("any", asked("fail=internal_error"), seconds="1", size="64x48").id
     sensor = WisdomGateVideoSensor(task_id="wait", video_id=video_id, mode="poke", timeout=60.0, poke_interval=0.01)
     with pytest.raises(errors.VideoFailedForGoodError):
@@ -58,6 +59,28 @@ def test_content_that_is_not_there_yet_is_waited_for_in_every_dialect(gateway: S
     hook = WisdomGateHook()
     video = hook.create_video("any", asked("late=0.01"), seconds="1", size="64x48")
     assert hook.download_video(video.id, str(tmp_path / "late.mp4")).duration == 1.0
+
+
+def test_a_lost_create_is_found_where_the_gateway_lists_prompts(dialect: str, gateway: Sandbox, tmp_path: Path) -> None:
+    operator = WisdomGateGenerateVideoOperator(
+        task_id="clip",
+        model="any",
+        prompt=asked("create=lost"),
+        seconds=1,
+        size="64x48",
+        destination=str(tmp_path / "cat.mp4"),
+        on_lost_create="find",
+        **BRIEF,
+    )
+    run = context()
+    with pytest.raises(errors.WisdomGateError, match="looks for it"):
+        operator.execute(run)
+    if dialect in LISTS_PROMPTS:
+        assert_is_a_clip(operator.execute(run))
+    else:
+        with pytest.raises(errors.WisdomGateError):
+            operator.execute(run)
+    assert gateway.counts()["create_requests"] == 1
 
 
 def test_an_encoding_that_a_gateway_does_not_take_makes_nothing_and_is_named(connect: Connect, quick: None) -> None:
