@@ -38,6 +38,12 @@ FORM_EXTRAS = {
         "Unset: no limit.",
         "type": "number",
     },
+    "create_as": {
+        "label": "Create as",
+        "description": "For a gateway that takes a create in one encoding only: form or json. Unset: as the model is "
+        "documented.",
+        "type": "string",
+    },
 }
 
 

@@ -43,8 +43,8 @@ class WisdomGateHook(ConnectionForm, HttpHook):
     """Talks to a gateway that serves ``/v1/videos``.
 
     :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
-        ``storage_path``, ``requests_per_minute``, ``timeout`` (seconds without a byte), and what an HTTP
-        connection understands (proxies, verify, cert, custom headers).
+        ``storage_path``, ``requests_per_minute``, ``timeout`` (seconds without a byte), ``min_balance``,
+        ``create_as``, and what an HTTP connection understands (proxies, verify, cert, custom headers).
 
     Every method raises the typed errors of :mod:`airflow_provider_wisdomgate.exceptions`.
     """
@@ -134,7 +134,7 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         if reference is not None:
             uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
             part = read_reference_image(routes.check_text("input_reference", uri, "Give a path or a URI."))
-        call = routes.create_video(model, prompt, options, part)
+        call = routes.create_video(model, prompt, options, part, create_as=self.settings.create_as)
         return replace(call, idempotency_key=uuid.uuid4().hex)
 
     def get_video(self, video_id: str) -> Video:

@@ -62,6 +62,7 @@ ANYBODYS_STATUSES = frozenset({413, 429})
 # What a failed video's code says about the request itself: the same request fails again.
 BAD_INPUT_WORDS = frozenset(
     {"invalid_request_error", "invalid_request", "invalid_prompt", "invalid_image", "bad_input"}
+    | {"400", "422"}  # vLLM-Omni's code of a failure is an HTTP status
 )
 
 # A 503 with one of these says that the gateway found nobody to send a create to: it surely did not arrive.
@@ -72,3 +73,6 @@ NOT_DONE_STATUSES = frozenset({301, 307, 308})
 
 # new-api's content route wraps the upstream's status in a 502; that number decides.
 UPSTREAM_STATUS = "Upstream service returned status "
+
+# new-api and OpenAI say so of a route that is not there.
+NO_SUCH_ROUTE = "Invalid URL ("

@@ -18,6 +18,7 @@ from airflow_provider_wisdomgate.gateway.dialects import (
     ANYBODYS_STATUSES,
     ERROR_WORDS,
     FINAL_STATUSES,
+    NO_SUCH_ROUTE,
     STATUS_ERRORS,
     UPSTREAM_STATUS,
 )
@@ -64,6 +65,8 @@ def parse_video(reply: Reply) -> Video:
 
     :raises WisdomGateError: the typed error where the reply is none.
     """
+    if video := _failed_video(reply):
+        return video
     body = parse_object(reply)
     video = _video(body, reply) or _video(body.get("data"), reply)
     if video is None:
@@ -157,7 +160,7 @@ def error_of(reply: Reply) -> errors.GatewayError:
     retry_after = retry_after_of(reply.headers, reply.at)
     return error(
         message or _describe(reply),
-        next_step=_redirect_hint(reply),
+        next_step=_hint(reply, message),
         status=reply.status,
         code=code or None,
         type=kind or None,
@@ -181,6 +184,15 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
         except (ValueError, OverflowError):
             return None
     return max(0.0, delay) if delay <= LONGEST_RETRY_AFTER else None
+
+
+def _failed_video(reply: Reply) -> Video | None:
+    """Read the video asked for out of an error: vLLM-Omni answers a poll of a failed one with the error's status."""
+    if reply.status < 400 or not reply.is_own or reply.video_id is None:
+        return None
+    video = _video(reply.json, reply)
+    is_it = video is not None and video.id == reply.video_id and reply.json.get("object") == "video"
+    return video if video and is_it and video.is_failed else None
 
 
 def _video(body: Any, reply: Reply) -> Video | None:
@@ -260,7 +272,9 @@ def _describe(reply: Reply) -> str:
     return f"The gateway answered HTTP {reply.status} with {kind}"
 
 
-def _redirect_hint(reply: Reply) -> str | None:
+def _hint(reply: Reply, message: str) -> str | None:
+    if reply.status == 405 or message.startswith(NO_SUCH_ROUTE):
+        return "This gateway does not offer that; docs/gateways.md tells which calls each gateway has."
     if 300 <= reply.status < 400 and (location := reply.headers.get("location")):
         return f"It redirects to {location.partition('?')[0]}: set the connection's Base URL to the address meant."
     return None

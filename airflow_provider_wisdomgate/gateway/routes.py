@@ -71,11 +71,19 @@ def longest_attempt(call: Call[Any]) -> float:
 
 
 def create_video(
-    model: str, prompt: str, options: Mapping[str, Any], reference: Part | None = None, *, idempotent: bool = False
+    model: str,
+    prompt: str,
+    options: Mapping[str, Any],
+    reference: Part | None = None,
+    *,
+    idempotent: bool = False,
+    create_as: str | None = None,
 ) -> Call[Video]:
     """``POST /videos`` in the model's dialect. ``options`` pass through as given, None left out.
 
     Sora's takes ``seconds`` as a string in a multipart body, Seedance's ``duration`` as an integer in JSON.
+
+    :param create_as: ``form`` or ``json``, for a gateway that takes only one of them.
     """
     body = {"model": model, "prompt": prompt, **{k: v for k, v in options.items() if v is not None}}
     call = {"idempotent": idempotent, "timeout": CREATE_TIMEOUT}
@@ -87,8 +95,15 @@ def create_video(
             )
         if (seconds := body.pop("seconds", None)) is not None:
             body.setdefault("duration", int(seconds))
-        return Call("POST", "/videos", parse_created, json=body, **call)  # type: ignore[arg-type]
-    if reference or model.lower().startswith("sora"):
+        is_form = create_as == "form"
+    elif reference and create_as == "json":
+        raise errors.ConfigurationError(
+            "input_reference: the connection sends creates as JSON (create_as), which carries no file.",
+            next_step="Give the image in fields, as the gateway wants it in JSON.",
+        )
+    else:
+        is_form = create_as != "json" and (create_as == "form" or bool(reference) or model.lower().startswith("sora"))
+    if is_form:
         form: dict[str, str | Part] = {key: _form_value(value) for key, value in body.items()}
         if reference:
             form["input_reference"] = reference

@@ -13,7 +13,8 @@ from urllib.parse import quote
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.urls import normal_base_url, normal_proxy
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance")
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as")
+ENCODINGS = ("form", "json")
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
 HTTP_EXTRAS = frozenset(
     {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
@@ -47,6 +48,7 @@ class Settings:
     requests_per_minute: int | None = None
     storage_path: str | None = None
     min_balance: float | None = None
+    create_as: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
@@ -74,6 +76,7 @@ class Settings:
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
             storage_path=known.get("storage_path"),
             min_balance=_positive(conn_id, known, "min_balance"),
+            create_as=_encoding(conn_id, known.get("create_as")),
             headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
             proxies=read_proxies(known.get("proxies", known.get("proxy"))),
             verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),
@@ -132,6 +135,14 @@ def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None
             f"Connection {conn_id!r}: extra {name!r} must be a number above 0, not {value!r}."
         )
     return number
+
+
+def _encoding(conn_id: str, value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value in ENCODINGS):
+        return value
+    raise errors.ConfigurationError(
+        f"Connection {conn_id!r}: extra 'create_as' must be 'form' or 'json', not {value!r}."
+    )
 
 
 def _flag(value: Any) -> Any:

@@ -21,16 +21,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from airflow_provider_wisdomgate.sandbox.connections import Drop, Hang
-from airflow_provider_wisdomgate.sandbox.content import DELIVERY_FAULTS, Delivery, DeliveryFault, clip_of
+from airflow_provider_wisdomgate.sandbox.content import DELIVERY_FAULTS, STILLS, Delivery, DeliveryFault, clip_of
 from airflow_provider_wisdomgate.sandbox.create_request import (
     CreateRequest,
     CreateRequestError,
     read_create_request,
     read_directives,
 )
+from airflow_provider_wisdomgate.sandbox.dialects import Dialect
 from airflow_provider_wisdomgate.sandbox.directives import explain
 from airflow_provider_wisdomgate.sandbox.outages import Outages
-from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED, NOT_READY, encoded, error
+from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED, encoded, error
 from airflow_provider_wisdomgate.sandbox.videos import Store, Video
 
 SLOW_SECONDS = 3.0
@@ -51,6 +52,7 @@ class GatewayState:
     api_key: str
     storage_url: str
     secret: bytes
+    dialect: Dialect
 
     def signature(self, video_id: str) -> str:
         return hmac.new(self.secret, video_id.encode(), hashlib.sha256).hexdigest()
@@ -60,6 +62,10 @@ def _gateway(request: Request) -> GatewayState:
     gateway = request.app.state.gateway
     assert isinstance(gateway, GatewayState)
     return gateway
+
+
+def _dialect(request: Request) -> Dialect:
+    return _gateway(request).dialect
 
 
 def _video(request: Request) -> Video:
@@ -84,6 +90,10 @@ async def _misbehave(fault: str | None, request: Request) -> ASGIApp | None:
 
 async def _read_fields(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if _dialect(request).takes == "form" and kind != "multipart/form-data":
+        raise CreateRequestError("prompt", "Field required: this gateway reads forms only")
+    if _dialect(request).takes == "json" and kind != "application/json":
+        raise CreateRequestError("body", "Invalid request format: this gateway reads JSON only")
     if kind == "multipart/form-data":
         async with request.form() as form:
             return {name: await _read_part(value) for name, value in form.items()}
@@ -114,11 +124,13 @@ async def create(request: Request) -> ASGIApp:
 
 async def remix(request: Request) -> ASGIApp:
     source = _video(request)
+    if not _dialect(request).offers("remix"):
+        return _dialect(request).refuse("remix")
     prompt = (await _read_fields(request)).get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise CreateRequestError("prompt", "Missing required parameter: 'prompt'")
     if source.phase(source.age) != "completed":
-        return error(400, "Only a completed video can be remixed.")
+        return _dialect(request).refuse("create", "Only a completed video can be remixed.")
     old = source.create_request
     create_request = CreateRequest(
         old.model, prompt, old.seconds, old.size, read_directives(prompt), {"prompt": prompt}
@@ -129,54 +141,64 @@ async def remix(request: Request) -> ASGIApp:
 async def _make(
     request: Request, create_request: CreateRequest, *, counted_as: str, remixed_from: str | None = None
 ) -> ASGIApp:
-    store = _gateway(request).store
+    store, dialect = _gateway(request).store, _dialect(request)
     fault = store.next_fault("create", create_request.prompt, create_request)
     if reply := await _misbehave(fault, request):
         return reply
-    video = store.make(create_request, counted_as=counted_as, remixed_from=remixed_from, task_id=fault == "task-id")
+    has_task_id = fault == "task-id" or dialect.has_task_id
+    video = store.make(create_request, counted_as=counted_as, remixed_from=remixed_from, task_id=has_task_id)
     if fault == "lost":
         return Drop()
     if fault == "lost-504":
         return error(504)
     hidden = {"no-id": {"id"}, "task-id": {"id"}}.get(fault or "", set())
-    return _tell({name: value for name, value in video.as_object().items() if name not in hidden}, fault)
+    told = dialect.tell(video.as_object())
+    return _tell({name: value for name, value in told.items() if name not in hidden}, fault)
 
 
-def _tell(video: dict[str, Any], fault: str | None) -> Response:
+def _tell(video: dict[str, Any], fault: str | None, status: int = 200) -> Response:
     if fault == "absurd-times":
         video = {**video, **ABSURD_TIMES}
-    response = JSONResponse(video)
+    response = JSONResponse(video, status)
     return encoded(fault, bytes(response.body), "application/json") if fault in ENCODINGS else response
 
 
 async def poll(request: Request) -> ASGIApp:
     video = _video(request)
     fault = _gateway(request).store.next_fault("poll", video.id, video.create_request)
-    return await _misbehave(fault, request) or _tell(video.as_object(), fault)
+    if reply := await _misbehave(fault, request):
+        return reply
+    told, status = _dialect(request).tell(video.as_object()), _dialect(request).failed_status
+    if told["status"] != "failed" or status == 200:
+        return _tell(told, fault)
+    return _tell({**told, "error": {**told["error"], "code": status}}, fault, status)
 
 
 async def content(request: Request) -> ASGIApp:
     """Deliver a video, or say why not. Faults are used up only once it is ready, and never by HEAD."""
-    video, gateway = _video(request), _gateway(request)
+    video, gateway, dialect = _video(request), _gateway(request), _dialect(request)
     state = video.content_state(video.age)
-    if state == "unready":
-        return JSONResponse(NOT_READY)
-    if state == "failed":
-        return error(400, "The video failed; there is no content.", code="video_failed")
-    if state == "expired":
-        return error(404, "The video has expired; its content is gone.", code="video_expired")
+    if state != "ready":
+        return dialect.refuse(state)
+    variant = request.query_params.get("variant", "video")
+    if variant != "video" and not dialect.offers("variant"):
+        return dialect.refuse("variant")
+    if variant not in ("video", *STILLS) and dialect.variants:
+        return dialect.refuse("create", "variant must be video, thumbnail or spritesheet", param="variant")
     fault = gateway.store.next_fault("content", video.id, video.create_request) if request.method == "GET" else None
     if reply := await _misbehave(fault, request):
         return reply
-    if fault in ("redirect", "redirect-403"):
-        signature = gateway.signature(video.id) if fault == "redirect" else "of something that is not there yet"
+    if fault in ("redirect", "redirect-403") or (fault is None and dialect.redirects):
+        signature = gateway.signature(video.id) if fault != "redirect-403" else "of something that is not there yet"
         name = f"{quote(video.id, safe='')}?signature={quote(signature)}"
         return RedirectResponse(f"{gateway.storage_url}/signed/{name}", 302)
-    return await _deliver(video, gateway, fault)
+    if fault is None and not dialect.ranges:
+        fault = "no-range"
+    return await _deliver(video, gateway, fault, variant if dialect.variants else "video")
 
 
-async def _deliver(video: Video, gateway: GatewayState, fault: str | None) -> ASGIApp:
-    clip = await asyncio.get_running_loop().run_in_executor(_RENDERERS, clip_of, video, fault)
+async def _deliver(video: Video, gateway: GatewayState, fault: str | None, variant: str = "video") -> ASGIApp:
+    clip = await asyncio.get_running_loop().run_in_executor(_RENDERERS, clip_of, video, fault, variant)
     if fault in ENCODINGS:
         return encoded(fault, b"".join(clip.chunks(0, clip.size)), clip.content_type)
     return Delivery(
@@ -186,6 +208,9 @@ async def _deliver(video: Video, gateway: GatewayState, fault: str | None) -> AS
 
 async def list_videos(request: Request) -> Response:
     """List newest first, a page of `limit` after the id `after`, as at OpenAI."""
+    dialect = _dialect(request)
+    if not dialect.offers("list"):
+        return dialect.refuse("list")
     videos = _gateway(request).store.all()
     if request.query_params.get("order", "desc") == "desc":
         videos.reverse()
@@ -196,14 +221,18 @@ async def list_videos(request: Request) -> Response:
     if after is not None and after not in ids:
         return error(400, f"no video with id {after!r}", param="after")
     start = ids.index(after) + 1 if after is not None else 0
-    page = [video.as_object() for video in videos[start : start + int(limit)]]
+    page = [dialect.tell(video.as_object()) for video in videos[start : start + int(limit)]]
     ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
     return JSONResponse({"object": "list", "data": page, **ends, "has_more": start + int(limit) < len(ids)})
 
 
 async def delete(request: Request) -> Response:
-    video = _video(request)
+    video, dialect = _video(request), _dialect(request)
+    if not dialect.offers("delete"):
+        return dialect.refuse("delete")
     _gateway(request).store.delete(video.id)
+    if dialect.deleted_as_object:
+        return JSONResponse({**dialect.tell(video.as_object()), "status": "deleted"})
     return JSONResponse({"id": video.id, "object": "video.deleted", "deleted": True})
 
 
@@ -237,14 +266,15 @@ async def signed(request: Request) -> ASGIApp:
 async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     if exc.status_code == 404 and "video_id" in request.path_params:
-        return error(404, exc.detail)
-    code = "invalid_url" if exc.status_code == 404 else None
-    return error(exc.status_code, f"Invalid URL ({request.method} {request.url.path})", code=code)
+        what = "unknown content" if request.url.path.endswith("/content") else "unknown"
+        return _dialect(request).refuse(what, exc.detail)
+    what = "route" if exc.status_code == 404 else "method"
+    return _dialect(request).refuse(what, f"Invalid URL ({request.method} {request.url.path})")
 
 
 async def _create_request_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, CreateRequestError)
-    return error(400, str(exc), param=exc.param)
+    return _dialect(request).refuse("create", str(exc), param=exc.param)
 
 
 def build(gateway: GatewayState, routes: list[Route]) -> Starlette:

@@ -38,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--requests-per-minute", type=int, help="answer 429 beyond that (default: no limit)")
     parser.add_argument("--expires-after", type=float, default=3600.0, help="seconds content stays (default: an hour)")
     parser.add_argument(
+        "--dialect",
+        default="wisdomgate",
+        help="speak like wisdomgate, openai, new-api, litellm, sglang, vllm-omni, bifrost or aisix, as read in their "
+        "sources (default: %(default)s)",
+    )
+    parser.add_argument(
         "--print-url", action="store_true", help="when ready, print only WISDOMGATE_SANDBOX_URL=http://..."
     )
     return parser
@@ -62,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             render_seconds=arguments.render_seconds,
             requests_per_minute=arguments.requests_per_minute,
             expires_after=arguments.expires_after,
+            dialect=arguments.dialect,
         ).start()
     except (OSError, OverflowError, ValueError) as problem:
         print(f"wisdomgate-sandbox: {problem}", file=sys.stderr)

@@ -18,7 +18,7 @@ from airflow_provider_wisdomgate.sandbox.connections import (
     transport_of,
     until_gone,
 )
-from airflow_provider_wisdomgate.sandbox.render import Clip, jpeg, padded, render
+from airflow_provider_wisdomgate.sandbox.render import Clip, jpeg, padded, render, spritesheet, thumbnail
 from airflow_provider_wisdomgate.sandbox.replies import HTML, error_body
 from airflow_provider_wisdomgate.sandbox.videos import Video
 
@@ -72,12 +72,18 @@ SUBSTITUTES: dict[str, Callable[[Video], Clip]] = {
 }
 
 
+# variant -> what is delivered instead of the video
+STILLS = {"thumbnail": thumbnail, "spritesheet": spritesheet}
+
+
 def drawn_text(video: Video) -> str:
     return video.create_request.directives.text or video.create_request.prompt
 
 
-def clip_of(video: Video, fault: str | None = None) -> Clip:
+def clip_of(video: Video, fault: str | None = None, variant: str = "video") -> Clip:
     """Render what is to be delivered. Slow: call it off the event loop."""
+    if variant in STILLS:
+        return STILLS[variant](drawn_text(video), video.create_request.size)
     if fault in SUBSTITUTES:
         return SUBSTITUTES[fault](video)
     return padded(

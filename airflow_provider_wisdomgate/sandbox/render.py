@@ -116,6 +116,22 @@ def _background(text: str, size: tuple[int, int]) -> Image.Image:
 
 def jpeg(text: str, size: tuple[int, int]) -> bytes:
     """Draw the text into a still picture."""
+    return _saved(_background(text, size), "JPEG")
+
+
+def thumbnail(text: str, size: tuple[int, int]) -> Clip:
+    return Clip(_saved(_background(text, size), "WEBP"), content_type="image/webp", is_video=False)
+
+
+def spritesheet(text: str, size: tuple[int, int]) -> Clip:
+    """Draw four pictures of a clip side by side."""
+    sheet = Image.new("RGB", (4 * size[0], size[1]))
+    for number, picture in enumerate(_pictures(text, size, 4)):
+        sheet.paste(picture, (number * size[0], 0))
+    return Clip(_saved(sheet, "JPEG"), content_type="image/jpeg", is_video=False)
+
+
+def _saved(picture: Image.Image, form: str) -> bytes:
     output = io.BytesIO()
-    _background(text, size).save(output, "JPEG")
+    picture.save(output, form)
     return output.getvalue()

@@ -15,6 +15,7 @@ import uvicorn
 from airflow_provider_wisdomgate.sandbox import controls
 from airflow_provider_wisdomgate.sandbox.app import GATEWAY_ROUTES, STORAGE_ROUTES, GatewayState, build
 from airflow_provider_wisdomgate.sandbox.connections import Protocol
+from airflow_provider_wisdomgate.sandbox.dialects import DIALECTS
 from airflow_provider_wisdomgate.sandbox.middleware import Middleware
 from airflow_provider_wisdomgate.sandbox.outages import Outages
 from airflow_provider_wisdomgate.sandbox.videos import Store
@@ -52,6 +53,7 @@ class Sandbox:
     :param render_seconds: seconds until a video is made, for prompts that say nothing else.
     :param requests_per_minute: answer 429 to what exceeds this in any 60 s; None: no limit.
     :param expires_after: seconds that content stays, for prompts that say nothing else.
+    :param dialect: the gateway that it speaks like, one of ``dialects.DIALECTS``.
     """
 
     def __init__(
@@ -63,10 +65,15 @@ class Sandbox:
         render_seconds: float = 0.2,
         requests_per_minute: int | None = None,
         expires_after: float = 3600.0,
+        dialect: str = "wisdomgate",
     ) -> None:
+        if dialect not in DIALECTS:
+            raise ValueError(f"unknown dialect {dialect!r}; known: {' '.join(DIALECTS)}")
+        self._dialect = DIALECTS[dialect]
         self.api_key = api_key
         self._address, self._port = loopback(host), port
-        self._store, self._outages = Store(render_seconds, expires_after), Outages(requests_per_minute)
+        self._store = Store(render_seconds, expires_after, self._dialect.new_id)
+        self._outages = Outages(requests_per_minute)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self.url = self.storage_url = ""
@@ -79,7 +86,8 @@ class Sandbox:
         ports = [int(each.getsockname()[1]) for each in sockets]
         host = f"[{self._address}]" if ":" in self._address else self._address
         self.url, self.storage_url = (f"http://{host}:{port}" for port in ports)
-        gateway = GatewayState(self._store, self._outages, self.api_key, self.storage_url, secrets.token_bytes(16))
+        secret = secrets.token_bytes(16)
+        gateway = GatewayState(self._store, self._outages, self.api_key, self.storage_url, secret, self._dialect)
         api = build(gateway, GATEWAY_ROUTES + controls.routes(gateway))
         apps = (api, build(gateway, STORAGE_ROUTES))
         middleware = Middleware(gateway, dict(zip(ports, apps, strict=True)))

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,8 +102,8 @@ class Video:
 class Store:
     """All that a sandbox remembers until it is reset."""
 
-    def __init__(self, render_seconds: float, expires_after: float) -> None:
-        self._render_seconds, self._expires_after = render_seconds, expires_after
+    def __init__(self, render_seconds: float, expires_after: float, new_id: Callable[[str], str]) -> None:
+        self._render_seconds, self._expires_after, self._new_id = render_seconds, expires_after, new_id
         self._lock = threading.Lock()
         self.reset()
 
@@ -123,7 +124,7 @@ class Store:
         directives, name = create_request.directives, uuid.uuid4().hex
         video = Video(
             create_request,
-            f"video_{name[:9]}/{name[9:]}+==" if directives.odd_id else f"video_{name}",
+            f"video_{name[:9]}/{name[9:]}+==" if directives.odd_id else self._new_id(name),
             self._render_seconds if directives.render is None else directives.render,
             self._expires_after if directives.expires is None else directives.expires,
             remixed_from,

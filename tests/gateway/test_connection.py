@@ -180,6 +180,21 @@ def test_a_number_of_the_connection_that_is_none_is_named(name: str, value: Any,
         _ = WisdomGateHook().settings
 
 
+@pytest.mark.parametrize("value", ["xml", "JSON", 1, ["form"]])
+def test_an_encoding_of_creates_that_is_none_is_refused(value: Any, connect: Connect) -> None:
+    connect(extra={"create_as": value})
+    with pytest.raises(errors.ConfigurationError, match="extra 'create_as' must be 'form' or 'json'"):
+        _ = WisdomGateHook().settings
+
+
+def test_the_connection_says_how_a_create_is_encoded(connect: Connect, sandbox: Sandbox) -> None:
+    connect(extra={"create_as": "form"})
+    made(WisdomGateHook())
+    headers = sandbox.requests()[0]["headers"]
+    assert headers["content-type"].startswith("multipart/form-data")
+    assert not {"create_as", "create-as"} & headers.keys()
+
+
 def test_our_own_extras_are_never_sent_as_headers_and_the_users_are(
     connect: Connect, sandbox: Sandbox, quick: None
 ) -> None:

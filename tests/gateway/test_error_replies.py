@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from answers import ended, error, fields_of, reply
 
+from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
     Reply,
     error_of,
@@ -18,6 +19,7 @@ from airflow_provider_wisdomgate.gateway.replies import (
     parse_video,
     raise_content_error,
 )
+from airflow_provider_wisdomgate.gateway.video import failure_of
 
 INNER = {"message": "No such video", "type": "invalid_request_error", "param": None, "code": "not_found"}
 
@@ -203,3 +205,32 @@ def test_a_redirect_of_the_api_says_where_to_without_the_query() -> None:
     assert error_of(answer).next_step == (
         "It redirects to https://new.example/v1/videos: set the connection's Base URL to the address meant."
     )
+
+
+FAILED = {"id": "v1", "object": "video", "status": "failed", "error": {"code": 500, "message": "out of memory"}}
+
+
+def test_a_failed_video_is_read_out_of_an_answer_with_an_errors_status() -> None:
+    video = parse_video(reply(500, FAILED, video_id="v1"))
+    assert (video.status, video.error_code, video.error_message) == ("failed", "500", "out of memory")
+    assert type(failure_of(video, may_recreate=True)) is errors.VideoFailedError
+    refused = parse_video(reply(400, {**FAILED, "error": {"code": 400, "message": "size"}}, video_id="v1"))
+    assert type(failure_of(refused, may_recreate=True)) is errors.VideoFailedForGoodError
+
+
+@pytest.mark.parametrize("change", [{"id": "v2"}, {"object": "error"}, {"status": "queued"}, {"status": None}])
+def test_no_other_object_is_taken_for_the_failed_video(change: dict[str, Any]) -> None:
+    with pytest.raises(errors.GatewayFaultError):
+        parse_video(reply(500, {**FAILED, **change}, video_id="v1"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        reply(405, {"detail": "Method Not Allowed"}),
+        reply(404, {"error": {"message": "Invalid URL (DELETE /v1/videos/v1)", "type": "invalid_request_error"}}),
+    ],
+)
+def test_a_call_that_the_gateway_has_not_is_told_from_one_that_went_wrong(answer: Reply) -> None:
+    with pytest.raises(errors.GatewayError, match=r"does not offer that; docs/gateways\.md"):
+        parse_nothing(answer)

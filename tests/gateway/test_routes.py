@@ -153,6 +153,29 @@ def test_a_create_speaks_its_models_dialect(
     assert options == given_options
 
 
+@pytest.mark.parametrize(
+    ("model", "create_as", "expected"),
+    {
+        "any model as a form": ("veo-9", "form", created(form={"model": "veo-9", "prompt": "a cat", "seconds": "8"})),
+        "sora as JSON": ("sora-2", "json", created(json={"model": "sora-2", "prompt": "a cat", "seconds": "8"})),
+        "seedance as a form": (
+            "doubao-seedance-2",
+            "form",
+            created(form={"model": "doubao-seedance-2", "prompt": "a cat", "duration": "8"}),
+        ),
+    }.values(),
+)
+def test_a_create_goes_in_the_encoding_that_the_connection_asks_for(
+    model: str, create_as: str, expected: Call[Any]
+) -> None:
+    assert routes.create_video(model, "a cat", {"seconds": "8"}, create_as=create_as) == expected
+
+
+def test_a_create_as_json_takes_no_file_and_says_so() -> None:
+    with pytest.raises(errors.ConfigurationError, match="create_as"):
+        routes.create_video("sora-2", "a cat", {}, IMAGE, create_as="json")
+
+
 def test_a_create_is_repeatable_only_when_somebody_says_so() -> None:
     free = routes.create_video("veo-9", "a cat", {}, idempotent=True)
     assert free == created(json={"model": "veo-9", "prompt": "a cat"}, idempotent=True)
