@@ -24,7 +24,7 @@ from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Want
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.account import check_account, require_balance
+from airflow_provider_wisdomgate.gateway.account import check_account, send_create
 from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import ConnectionForm, read_settings
@@ -116,24 +116,14 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         :param sleep: the same.
         :raises BalanceTooLowError: it has less; nothing was sent.
         """
-        require_balance(self.client, self.settings.min_balance if min_balance is None else min_balance)
-        try:
-            video = self.client.send(call, None, before_attempt, sleep)
-        except errors.LostCreateError:
-            count("lost_creates")
-            raise
-        count("creates")
-        return video
+        return send_create(self.client, call, min_balance, before_attempt, sleep)
 
     def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
         """Check a create's arguments and make its call. Sends nothing."""
         options = dict(fields)
         reference = options.pop("input_reference", None)
         routes.check_create(model, prompt, options)
-        part = None
-        if reference is not None:
-            uri = str(reference) if hasattr(reference, "as_uri") else reference  # an ObjectStoragePath or Path
-            part = read_reference_image(routes.check_text("input_reference", uri, "Give a path or a URI."))
+        part = None if reference is None else read_reference_image(reference)
         call = routes.create_video(model, prompt, options, part, create_as=self.settings.create_as)
         return replace(call, idempotency_key=uuid.uuid4().hex)
 
@@ -180,9 +170,8 @@ class WisdomGateHook(ConnectionForm, HttpHook):
 
     def _forget_connection(self) -> None:
         """Read the connection again at the next call: somebody may have changed the key."""
-        old = self.__dict__.pop("client", None)
         self.__dict__.pop("settings", None)
-        if old is not None:
+        if (old := self.__dict__.pop("client", None)) is not None:
             old.close()
 
     def list_videos(self) -> list[Video]:

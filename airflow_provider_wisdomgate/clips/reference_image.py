@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.clips.stores.base import storage_errors
-from airflow_provider_wisdomgate.gateway.routes import Part
+from airflow_provider_wisdomgate.gateway.routes import Part, check_text
 
 MAX_REFERENCE_BYTES = 50 * 1024**2
 
@@ -18,11 +19,14 @@ IMAGE_KINDS: dict[str, Callable[[bytes], bool]] = {
 }
 
 
-def read_reference_image(uri: str) -> Part:
+def read_reference_image(reference: Any) -> Part:
     """Read a reference image, from wherever clips can be kept.
 
+    :param reference: its path or URI; also a ``Path`` or an ``ObjectStoragePath``.
     :raises ConfigurationError: it is not there, too large, or no JPEG, PNG or WebP.
     """
+    given = str(reference) if hasattr(reference, "as_uri") else reference
+    uri = check_text("input_reference", given, "Give a path or a URI.")
     try:
         with storage_errors(uri):
             found = open_store(uri).read("")

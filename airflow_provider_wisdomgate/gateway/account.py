@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
@@ -17,6 +18,8 @@ from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.values import number_of
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.metrics import count
 
 KNOWN_FOR = 60.0
 TIMEOUT = 10.0
@@ -72,6 +75,24 @@ def require_balance(client: Client, minimum: float | None) -> None:
             f"The account at {client.settings.base_url} has {amount:g}, less than min_balance ({minimum:g}); "
             "no create was sent."
         )
+
+
+def send_create(
+    client: Client,
+    call: routes.Call[Video],
+    min_balance: float | None,
+    before_attempt: Callable[[], None],
+    sleep: Callable[[float], None] | None,
+) -> Video:
+    """Send what costs, unless the account has less than it must; count it."""
+    require_balance(client, client.settings.min_balance if min_balance is None else min_balance)
+    try:
+        video = client.send(call, None, before_attempt, sleep)
+    except errors.LostCreateError:
+        count("lost_creates")
+        raise
+    count("creates")
+    return video
 
 
 def _balance(client: Client) -> float | None:
