@@ -1,4 +1,7 @@
-"""The tests on every Airflow that is allowed, each in an environment of its own. Run by ./scripts/test-matrix."""
+"""The tests on every Airflow that is allowed, each in an environment of its own. Run by ./scripts/test-matrix.
+
+It says in PYTHON which Python, and in PYTHON_VERSION which version that is: a session's name ends with it.
+"""
 
 import os
 import re
@@ -25,7 +28,7 @@ def report_of(name: str) -> Path:
 def define(name: str, pins: str) -> None:
     """Make the session that runs the tests on some pins."""
 
-    @nox.session(name=name, python=os.environ.get("PYTHON"))
+    @nox.session(name=name, python=os.environ["PYTHON"])
     def tests(session: nox.Session) -> None:
         report_of(name).unlink(missing_ok=True)
         session.install("--exact", "--constraint", pins, "--editable", ".[s3,sandbox]", "--group", "test")
@@ -33,17 +36,17 @@ def define(name: str, pins: str) -> None:
         session.run("python", "-m", "pytest", f"--junit-xml={report_of(name)}", *arguments)
 
 
-for name, pins in PINS.items():
-    define(name, pins)
+for environment, pins in PINS.items():
+    define(f"{environment}-py{os.environ['PYTHON_VERSION']}", pins)
 
 
 @nox.session(python=False, default=False)
 def summary(session: nox.Session) -> None:
     """Print what the sessions before this one counted; the arguments are their names."""
-    row = "{:12} {:8} {:>7} {:>7} {:>8} {:>8}".format
+    row = "{:13} {:8} {:>7} {:>7} {:>8} {:>8}".format
     print(row("environment", "Airflow", "passed", "failed", "skipped", "minutes"))
     for name in session.posargs:
-        (airflow,) = re.findall(r"^apache-airflow==(.+)$", Path(PINS[name]).read_text(), re.MULTILINE)
+        (airflow,) = re.findall(r"^apache-airflow==(.+)$", Path(PINS[name.partition("-")[0]]).read_text(), re.MULTILINE)
         if not report_of(name).exists():
             print(row(name, airflow, "did not run", "", "", ""))
             continue

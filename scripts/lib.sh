@@ -13,15 +13,22 @@ export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY} no_proxy=127.0.0.1,lo
 
 say() { printf '== %s\n' "$*"; }
 
+# find_python [versions]: print the first Python that has one of them; without any, one that the package supports.
 find_python() {
-    local candidate
-    for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
-        if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+    local wanted=${1:-3.11 3.12 3.13 3.14} candidates candidate version
+    read -ra candidates <<<"${PYTHON:-} ${wanted//3./python3.} python3"
+    for version in $wanted; do # those beside PATH
+        candidates+=("${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python)
+        candidates+=("$(uv python find --quiet --system --no-python-downloads "$version" 2>/dev/null || true)")
+    done
+    for candidate in "${candidates[@]}"; do
+        version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+        if [[ " $wanted " == *" $version "* ]]; then
             echo "$candidate"
             return
         fi
     done
-    echo "No Python 3.11, 3.12 or 3.13 found; set PYTHON to one." >&2
+    echo "No Python ${wanted// /, } found; set PYTHON to one." >&2
     return 1
 }
 

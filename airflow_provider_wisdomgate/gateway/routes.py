@@ -34,6 +34,10 @@ SIZE = re.compile(r"[1-9]\d{1,4}x[1-9]\d{1,4}", re.ASCII)
 
 SECONDS = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 
+# So many dicts and lists in one another, on every Python: its json stops at 992 in 3.11, at 1,496 in 3.12, at 9,997 in
+# 3.13 and at 16,518 in 3.14, and what copies a request after its claim stops elsewhere.
+DEEPEST = 100
+
 
 @dataclass(frozen=True)
 class Part:
@@ -160,10 +164,15 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
         raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
     try:
         json.dumps(options, allow_nan=False, ensure_ascii=False).encode()
+        too_deep = _is_deeper(options, DEEPEST)
     except UnicodeEncodeError:
         raise _half_a_character("fields") from None
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise errors.ConfigurationError(f"fields must hold plain JSON types: {error}.") from None
+    except RecursionError:
+        too_deep = True
+    if too_deep:
+        raise errors.ConfigurationError(f"fields must be nested at most {DEEPEST} deep.")
     size, seconds = options.get("size"), options.get("seconds")
     if size is not None and not (isinstance(size, str) and SIZE.fullmatch(size)):
         raise errors.ConfigurationError(f"size must be WIDTHxHEIGHT in pixels such as '1280x720', not {size!r}.")
@@ -185,6 +194,15 @@ def check_text(argument: str, value: Any, remedy: str) -> str:
     except UnicodeEncodeError:
         raise _half_a_character(argument) from None
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Tell whether dicts and lists that JSON can hold are nested more than so many deep."""
+    level = [value]
+    for _ in range(levels):
+        inside = [outer.values() if isinstance(outer, dict) else outer for outer in level]
+        level = [inner for values in inside for inner in values if isinstance(inner, dict | list | tuple)]
+    return bool(level)
 
 
 def _half_a_character(argument: str) -> errors.ConfigurationError:

@@ -34,7 +34,10 @@ def writable(text: str) -> str:
 
 def shortened(value: Any) -> str:
     """Return a value as text of at most 500 characters."""
-    text = writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
+    try:
+        text = writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
+    except RecursionError:  # Python 3.14 reads dicts that are nested twice as deep as those that it writes
+        return "(nested too deep to be shown)"
     return text if len(text) <= 500 else f"{text[:500]}..."
 
 

@@ -96,6 +96,20 @@ def test_any_bytes_with_any_status_and_headers_give_an_answer_or_a_typed_error(
     judge(Reply(status, headers, body, 1e9))
 
 
+# Python 3.14 reads JSON of 20,000 dicts in one another, and writes none.
+@pytest.mark.parametrize("depth", [900, 5_000, 9_900, 16_400, 20_000, 200_000])
+@pytest.mark.parametrize("brackets", [('{"a":', "}"), ("[", "]")], ids=["dicts", "lists"])
+@pytest.mark.parametrize(
+    "around", ["%s", '{"id":%s,"status":%s}', '{"error":%s}', '{"error":{"message":%s,"code":%s}}', '{"data":[%s]}']
+)
+@pytest.mark.parametrize("status", [200, 404])
+def test_json_that_is_nested_deep_gives_an_answer_or_a_typed_error(
+    status: int, around: str, brackets: tuple[str, str], depth: int
+) -> None:
+    deep = brackets[0] * depth + "1" + brackets[1] * depth
+    judge(Reply(status, {}, around.replace("%s", deep).encode(), 1e9))
+
+
 @settings(deadline=None)
 @example(body=dict.fromkeys(FULL, "a \ud83d"))
 @example(body={"error": {"message": "a \ud83d", "code": "\ud83d", "type": "\ud83d"}})

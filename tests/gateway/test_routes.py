@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -238,22 +238,34 @@ def circle() -> dict[str, Any]:
     return ring
 
 
-def well() -> dict[str, Any]:
-    top: dict[str, Any] = {}
-    for _ in range(5000):
-        top = {"a": top}
+def well(depth: int, wrap: Callable[[Any], Any]) -> Any:
+    top: Any = {}
+    for _ in range(depth - 1):
+        top = wrap(top)
     return top
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"a": float("nan")}, {"a": [float("inf")]}, circle(), well(), MappingProxyType({"a": 1}), {"a": object()}],
-    ids=["nan", "inf", "a circle", "very deep", "no dict", "an object"],
+    [{"a": float("nan")}, {"a": [float("inf")]}, circle(), MappingProxyType({"a": 1}), {"a": object()}],
+    ids=["nan", "inf", "a circle", "no dict", "an object"],
 )
 def test_fields_that_are_no_json_are_named(options: Any) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         check_create("m", "p", options)
     assert caught.value.message.startswith("fields must hold plain JSON types: ")
+
+
+@pytest.mark.parametrize("depth", [101, 500, 5_000, 15_000, 100_000])
+@pytest.mark.parametrize("wrap", [lambda inner: {"a": inner}, lambda inner: [inner], lambda inner: (inner,)])
+def test_fields_that_are_nested_too_deep_are_refused_on_every_python(depth: int, wrap: Callable[[Any], Any]) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        check_create("m", "p", {"a": well(depth - 1, wrap)})
+    assert caught.value.message == "fields must be nested at most 100 deep."
+
+
+def test_fields_may_be_nested_a_hundred_deep() -> None:
+    check_create("m", "p", {"a": well(99, lambda inner: [inner, {}]), "b": 1})
 
 
 @pytest.mark.parametrize("size", SIZES, ids=repr)
