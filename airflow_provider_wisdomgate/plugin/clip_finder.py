@@ -22,12 +22,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoundClip:
-    """A manifest that names the DAG, and how many bytes stand where it says (None: nothing, or not read)."""
+    """A manifest that names the DAG, and how many bytes stand where it says (None: nothing, or not read).
+
+    :param age: seconds since the manifest was written; told while a create is under way.
+    """
 
     location: ClipLocation
     destination: Destination
     manifest: Manifest
     size: int | None
+    age: float = 0.0
 
     @property
     def is_playable(self) -> bool:
@@ -53,10 +57,12 @@ def find_clip(uri: Any, dag_id: str, prefixes: Iterable[str]) -> FoundClip | Non
         if manifest is None or not _is_of(manifest, dag_id):
             return None
         size = destination.clip_size() if manifest.phase == "stored" else None
+        is_asked = manifest.phase == "creating" and not manifest.video_id
+        age = destination.age(manifest) if is_asked else 0.0
     except (errors.DestinationTakenError, errors.ConfigurationError) as error:
         log.warning("Not shown: %s", error)
         return None
-    return FoundClip(location, destination, manifest, size)
+    return FoundClip(location, destination, manifest, size, age)
 
 
 def _is_of(manifest: Manifest, dag_id: str) -> bool:

@@ -34,6 +34,12 @@ def status_of(manifest: Manifest, size: int | None, state: str | None) -> tuple[
     if manifest.phase == "stored":
         there = "nothing is there" if size is None else f"{size} bytes are there"
         return "The clip is gone", f"Its manifest says {manifest.size} bytes, and {there}. A re-run fetches it again."
+    if state not in UNFINISHED_STATES and not manifest.video_id:
+        return (
+            "The task has stopped waiting",
+            "Its create was on its way when the task ended. If nobody records the answer, it needs you once the claim "
+            "is over: this page then says what to do.",
+        )
     if state not in UNFINISHED_STATES:
         return (
             "The task has stopped waiting",

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_wisdomgate.clips.states import state_of
 from airflow_provider_wisdomgate.links import run_url
 from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.airflow_api import STRIP, TaskRef
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip
 from airflow_provider_wisdomgate.plugin.html import Html, tag
 from airflow_provider_wisdomgate.plugin.layout import copyable, document, time_of
+from airflow_provider_wisdomgate.plugin.run_tiles import lost_create
 
 # From {prefix}/wisdomgate/ti/{dag}/{run}/{task}/{map_index}/player
 TO_AIRFLOW = "../" * 6
@@ -77,6 +79,9 @@ def _clip(view: PlayerView, found: FoundClip) -> list[Html]:
     manifest = found.manifest
     if found.is_playable:
         picture = tag("video", src="clip", controls=True, preload="metadata", playsinline=True, **_frame(found))
+    elif state_of(manifest, found.age, found.size) == "lost":
+        what = (tag("h2", "Needs you: a lost create"), *lost_create(manifest, view.now))
+        picture = tag("div", *what, class_="notice lost", role="status")
     else:
         headline, sentence = labels.status_of(manifest, found.size, view.state)
         picture = _notice(headline, sentence, manifest.phase, view.state in labels.UNFINISHED_STATES)

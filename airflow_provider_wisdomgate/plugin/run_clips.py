@@ -104,7 +104,7 @@ def _read_first(instance: Instance, places: Sequence[str], prefixes: Sequence[st
     for place in places:
         try:
             if found := _find(place, instance.ref.dag_id, tuple(prefixes)):
-                return clip_of(instance, found, _age(found))
+                return clip_of(instance, found, found.age)
         except StorageError as error:
             log.warning("%s", error)
             is_unreadable = True
@@ -122,8 +122,3 @@ def _find(place: str, dag_id: str, prefixes: tuple[str, ...]) -> FoundClip | Non
             _whole.clear()
         _whole[key] = (now, found)
     return found
-
-
-def _age(found: FoundClip) -> float:
-    is_asked = found.manifest.phase == "creating" and not found.manifest.video_id
-    return found.destination.age(found.manifest) if is_asked else 0.0

@@ -70,7 +70,7 @@ def _details(clip: RunClip, now: float) -> list[Html]:
     if clip.state in ("creating", "created"):
         return _moving(clip, manifest, now)
     if clip.state == "lost":
-        return _lost(manifest, now)
+        return lost_create(manifest, now)
     if clip.state == "refused":
         again = tag("p", "Change the request. To send the same once more:")
         return [tag("p", _reason(manifest)), again, _command("forget", manifest)]
@@ -98,12 +98,15 @@ def _moving(clip: RunClip, manifest: Manifest, now: float) -> list[Html]:
     since = time_of(manifest.created_at or manifest.claimed_at, now)
     video = f"Video {manifest.video_id}. " if manifest.video_id else "No video id yet. "
     status = f"The task is {state or 'not scheduled'}."
-    if state not in labels.UNFINISHED_STATES:
+    if state not in labels.UNFINISHED_STATES and not manifest.video_id:
+        status = f"The task is {state}; if its create is not answered, it needs you once the claim is over."
+    elif state not in labels.UNFINISHED_STATES:
         status = f"The task is {state} and has stopped waiting; a re-run goes on with it."
     return [tag("p", "Since ", since or "an unknown time"), tag("p", video, status)]
 
 
-def _lost(manifest: Manifest, now: float) -> list[Html]:
+def lost_create(manifest: Manifest, now: float) -> list[Html]:
+    """Return what a person does about a lost create."""
     since = time_of(manifest.claimed_at, now)
     unknown = ". Nobody wrote down what came of it: look at the gateway."
     begun = tag("p", "Begun ", since or "at an unknown time", unknown)

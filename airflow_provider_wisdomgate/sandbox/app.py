@@ -149,6 +149,8 @@ async def _make(
     video = store.make(create_request, counted_as=counted_as, remixed_from=remixed_from, task_id=has_task_id)
     if fault == "lost":
         return Drop()
+    if fault == "lost-hang":
+        return Hang()
     if fault == "lost-504":
         return error(504)
     hidden = {"no-id": {"id"}, "task-id": {"id"}}.get(fault or "", set())

@@ -58,6 +58,7 @@ FAULTS = (
     Fault("no-channel", CREATE, "HTTP 503, code get_channel_failed; nothing made"),
     Fault("model-gone", CREATE, "HTTP 503, code model_not_found; nothing made"),
     Fault("lost", CREATE, "made and PAID, then the connection is closed without a reply"),
+    Fault("lost-hang", CREATE, "made and PAID, then no answer until the client leaves"),
     Fault("lost-504", CREATE, "made and PAID, then HTTP 504"),
     Fault("no-id", CREATE, "made and PAID, the reply has no id of any kind"),
     Fault("task-id", CREATE, "made; the reply has only task_id, later polls have id and task_id"),

@@ -126,6 +126,7 @@ CREATE_CASES = (
     Case("no-channelx2+429x1", None, 4, paid=1),
     Case("model-gone", errors.ModelNotFoundError, 1, 503, "model_not_found"),
     Case("lost", LOST, 1, paid=1),
+    Case("lost-hang", LOST, 1, paid=1),
     Case("lost-504", LOST, 1, 504, "gateway_timeout", paid=1),
     Case("no-id", LOST, 1, 200, paid=1),
     Case("task-id", None, 1, paid=1),

@@ -54,7 +54,7 @@ def test_any_prompt_is_read_or_refused(prompt: str) -> None:
 
 
 ALONE = {"401-quoting", "drop", "slow", "hang", "lost", "lost-504", "no-id", "task-id", "redirect"}
-ALONE |= {*ENCODINGS, "redirect-403", "absurd-times"}
+ALONE |= {*ENCODINGS, "lost-hang", "redirect-403", "absurd-times"}
 
 
 def test_the_table_names_each_fault_that_is_built_and_no_other() -> None:
@@ -138,10 +138,11 @@ def test_a_create_that_is_dropped_is_paid_only_when_it_was_lost(sandbox: Sandbox
     assert sandbox.counts()["creates"] == paid + 1
 
 
-def test_a_create_that_hangs_makes_nothing(sandbox: Sandbox) -> None:
+@pytest.mark.parametrize(("fault", "paid"), [("hang", 0), ("lost-hang", 1)])
+def test_a_create_that_hangs_is_paid_only_when_it_was_lost(sandbox: Sandbox, fault: str, paid: int) -> None:
     with pytest.raises(requests.ReadTimeout):
-        call(sandbox, "POST", "/v1/videos", json={**SMALL, "prompt": "a cat [sandbox: create=hang]"}, timeout=0.1)
-    assert sandbox.counts()["creates"] == 0
+        call(sandbox, "POST", "/v1/videos", json={**SMALL, "prompt": f"a cat [sandbox: create={fault}]"}, timeout=0.5)
+    assert sandbox.counts()["creates"] == paid
 
 
 def test_a_lost_504_is_paid(sandbox: Sandbox) -> None:
