@@ -30,7 +30,7 @@ from airflow_provider_wisdomgate.clips.states import MEANINGS
 MADE_BY = ("dag_id", "run_id", "task_id", "map_index")
 COLUMNS = ("state", "video_id", "size", "age", *MADE_BY, "uri")
 STYLES = {"lost": "bold red", "refused": "bold red", "failed": "red", "missing": "yellow", "stored": "green"}
-TIMES = ("claimed_at", "created_at", "stored_at", "expires_at")
+TIMES = ("claimed_at", "lost_at", "created_at", "stored_at", "expires_at")
 
 
 def list_clips(arguments: Namespace) -> int:
