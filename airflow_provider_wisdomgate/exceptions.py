@@ -5,6 +5,7 @@
         ├── ConfigurationError        x  an argument, the connection or an option is wrong; nothing was sent
         ├── UnreachableError          ~  no connection came about: the request surely never arrived
         ├── ConnectionBrokenError     ~  the connection broke or stalled: the request may have arrived
+        ├── BalanceTooLowError        x  the account has less than min_balance; no create was sent
         ├── GatewayError                 the gateway answered, with an error
         │   ├── AuthenticationError   x  401
         │   ├── PermissionDeniedError x  403, quota used up, model not allowed for this key

@@ -16,7 +16,7 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.client import Client
-from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
+from airflow_provider_wisdomgate.gateway.retry import HAS_NO_ROUTE, ONCE, RetryPolicy, has_no_route
 from airflow_provider_wisdomgate.gateway.values import number_of
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.metrics import count
@@ -25,9 +25,7 @@ KNOWN_FOR = 60.0
 TIMEOUT = 10.0
 FEW = RetryPolicy(attempts=3)
 TEST_TIMEOUT = 5.0
-# What a gateway says that has no such route; without a word of its own, what its framework says.
-HAS_NO_ROUTE = (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError)
-NO_ROUTE_STATUSES = (404, 405)
+
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -54,11 +52,6 @@ def check_account(client: Client) -> tuple[bool, str]:
             f"{url} answers (HTTP {error.status}), but not as a video gateway: check the path in the Base URL. "
             f"A good one is {DEFAULT_BASE_URL}."
         )
-
-
-def has_no_route(error: errors.WisdomGateError) -> bool:
-    """Whether a gateway does not know what was asked of it: no error of this request, and none that passes."""
-    return isinstance(error, HAS_NO_ROUTE) and error.status in NO_ROUTE_STATUSES
 
 
 def require_balance(client: Client, minimum: float | None) -> None:

@@ -28,6 +28,10 @@ class RetryPolicy:
 
 ONCE = RetryPolicy(attempts=1)
 
+# What a gateway says that has no such route; without a word of its own, what its framework says.
+HAS_NO_ROUTE = (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError)
+NO_ROUTE_STATUSES = (404, 405)
+
 
 def retry_delay(
     error: errors.WisdomGateError, *, idempotent: bool, attempt: int, policy: RetryPolicy, jitter: float
@@ -64,3 +68,8 @@ def is_surely_not_created(error: errors.WisdomGateError) -> bool:
         return error.status != 408  # a proxy says that, too, when the gateway took too long to answer
     refused = errors.ModelNotFoundError | errors.ModerationError | errors.PermissionDeniedError
     return isinstance(error, refused | errors.AuthenticationError)
+
+
+def has_no_route(error: errors.WisdomGateError) -> bool:
+    """Whether a gateway does not know what was asked of it: no error of this request, and none that passes."""
+    return isinstance(error, HAS_NO_ROUTE) and error.status in NO_ROUTE_STATUSES

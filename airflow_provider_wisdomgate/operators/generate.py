@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.ledger import OnLostCreate, Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.gateway.account import has_no_route
+from airflow_provider_wisdomgate.gateway.retry import has_no_route
 from airflow_provider_wisdomgate.gateway.routes import Call, Part
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.operators.base import CreateArguments

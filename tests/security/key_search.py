@@ -102,6 +102,7 @@ class Tasks:
     def __init__(self, net: Net, local: LocalPlace, context: Any) -> None:
         self.net, self.local, self.context = net, local, context
         self.number = 0
+        self.timeout = 0.1  # of a wait, where it is to fail
 
     def end(self, act: Callable[[], Any]) -> Any:
         try:
@@ -146,12 +147,12 @@ class Tasks:
             destination=self.place(),
             deferrable=deferrable,
             poll_interval=0.001,
-            timeout=0.1,
+            timeout=self.timeout,
             **SMALL,
         )
 
     def sense(self, video_id: str, **mode: Any) -> Any:
-        pace = {"poke_interval": 0.001, "timeout": 0.1}
+        pace = {"poke_interval": 0.001, "timeout": self.timeout}
         return self.run(WisdomGateVideoSensor, task_id="wait", video_id=video_id, **pace, **mode)
 
     def download(self, video_id: str) -> Any:

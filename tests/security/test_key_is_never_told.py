@@ -73,6 +73,7 @@ def test_no_fault_brings_the_key_to_light(
 def test_success_does_not_bring_the_key_to_light(
     tasks: Tasks, net: Net, gateway: Sandbox, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    tasks.timeout = 60.0
     video_id = tasks.create("render=0")
     ends = [
         tasks.generate("render=0.05"),

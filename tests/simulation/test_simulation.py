@@ -26,9 +26,11 @@ from simulation.shrink import shrink, words
 
 SEED = 1
 SCHEDULES = 300
-# How many schedules from SEED find a defect, with room to spare; the least found one needs the most.
-BUDGETS = {"1": 200, "2": 10, "4": 2000, "5": 200, "7": 2000, "19": 1000, "21": 2000, "clock": 4000, "age": 4000}
+# How many schedules from SEED find a defect, with room to spare. Three that one schedule in a thousand finds are
+# left to `./scripts/simulate --find-mutants`.
+BUDGETS = {"1": 200, "2": 10, "4": 2000, "5": 200, "7": 2000, "19": 1000}
 BUDGETS |= {"below": 2000, "newest": 1000, "remix": 1000, "page": 1000}
+RARE = {"21", "clock", "age"}
 
 
 @pytest.fixture
@@ -49,7 +51,11 @@ def test_no_schedule_breaks_a_rule() -> None:
     assert (report.schedules, report.violations) == (SCHEDULES, {})
 
 
-@pytest.mark.parametrize("row", sorted(MUTANTS))
+def test_every_defect_is_looked_for() -> None:
+    assert BUDGETS.keys() | RARE == MUTANTS.keys()
+
+
+@pytest.mark.parametrize("row", sorted(BUDGETS))
 def test_a_defect_that_reading_found_is_found(row: str) -> None:
     assert run_many(SEED, BUDGETS[row], row, stop=True).violations != {}
 
