@@ -115,7 +115,8 @@ class ClipClaim:
             return False
         log.info("The lost create at %s made video %s: the gateway lists it", self.destination.uri, video.id)
         words = {"video_id": video.id, "claim_id": lost.claim_id, "fingerprint": lost.fingerprint}
-        self.destination.update(lambda now: transitions.adopted(now, lost, words))
+        # Over the very record that was searched for: by now its owner may have said when it gave up, or more.
+        self.destination.update(lambda now: transitions.adopted(now, lost, words) if now == lost else now)
         return True
 
     def _claim(self, found: Found | None, attempt_seconds: float) -> Manifest | None:

@@ -43,8 +43,12 @@ def renewed(found: Manifest | None, mine: Manifest, now: float) -> Manifest:
 
 
 def returned(found: Manifest | None, mine: Manifest) -> Manifest | None:
-    """Take back a claim that nothing came of, and put back what it had replaced."""
-    if found is None or found.claim_id != mine.claim_id or found.phase not in ("creating", "created") or found.sha256:
+    """Take back a claim that nothing came of, and put back what it had replaced.
+
+    Only as it was claimed: another try may have given it a video meanwhile.
+    """
+    is_as_claimed = found is not None and (found.phase, found.video_id) == (mine.phase, mine.video_id)
+    if found is None or found.claim_id != mine.claim_id or not is_as_claimed or found.sha256:
         return found
     return found.previous
 

@@ -67,7 +67,7 @@ TABLE: dict[str, dict[str, Any]] = {
     },
     "created": {
         "renewed": REFUSED,
-        "returned": None,
+        "returned": "same",  # another try has given the claim a video
         "ended": "same",
         "created": "same",
         "failed": FAILED,

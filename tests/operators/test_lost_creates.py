@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support import LocalPlace, whole
+from support import LocalPlace, put_manifest, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips import transitions
+from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
@@ -103,3 +105,24 @@ def test_of_two_lost_creates_alike_none_is_taken_for_the_other(
     with pytest.raises(errors.LostCreateError):
         finding("create=lost").execute(context())
     assert sandbox.counts()["create_requests"] == 2
+
+
+def test_a_record_that_changed_while_the_list_was_read_is_searched_for_again(local: LocalPlace) -> None:
+    """Its owner says meanwhile when it gave up: what was made long after is another one's [sim]."""
+    destination = Destination(local.uri("cat.mp4"))
+    lost = replace(LOST, uri=destination.uri, claim_seconds=0.0)
+    put_manifest(lost)
+    seen: list[Manifest] = []
+
+    def look_up(record: Manifest) -> Video | None:
+        seen.append(record)
+        destination.update(lambda found: transitions.ended(found, lost, NOW + 5))
+        return MADE if len(seen) == 1 else None
+
+    claim = ClipClaim(destination, Wanted({}, "f"), on_lost_create="find", look_up=look_up)
+    with pytest.raises(errors.LostCreateError):
+        claim.begin()
+    assert ([record.lost_at for record in seen], destination.read()) == (
+        [None, NOW + 5],
+        replace(lost, lost_at=NOW + 5),
+    )
