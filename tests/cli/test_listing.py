@@ -230,3 +230,11 @@ def test_a_claim_that_lives_is_shown_with_its_time(cli: Cli, local: LocalPlace) 
     put_manifest(manifest(local.uri("cat.mp4"), "creating", claimed_at=time.time()))
     (line,) = cli("clips", "show", local.uri("cat.mp4")).lines
     assert re.fullmatch(r"Its claim is over in 3\d\d s at the latest\.", line)
+
+
+def test_show_writes_each_time_as_people_read_it(cli: Cli, local: LocalPlace) -> None:
+    uri = local.uri("cat.mp4")
+    put_manifest(manifest(uri, "creating", claimed_at=1.6e9, lost_at=1.6e9, claim_seconds=0.0))
+    shown = cli("clips", "show", uri).out
+    assert shown.count("2020-09-13 12:26:40 UTC") == 2
+    assert "1600000000" not in shown
