@@ -34,6 +34,9 @@ def test_a_code_block_works(language: str, code: str, tmp_path: Path) -> None:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     elif language == "mermaid":
         check_names(code)
+    elif language == "console":  # with what it prints: tests/browser/test_lost_create.py compares that
+        for line in re.findall(r"^\$ (.*)$", code, re.M):
+            check_command(line)
     else:
         assert language == "bash", "a block of a language that nothing here can check"
         for line in code.replace("\\\n", " ").splitlines():

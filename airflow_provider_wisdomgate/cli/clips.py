@@ -108,7 +108,7 @@ def show_manifest(manifest: Manifest, state: str, clip_size: int | None) -> None
     """Print a manifest for people, without what it does not say."""
     facts = manifest.as_dict()
     for name in TIMES:
-        facts[name] = moment_of(facts[name]) or None
+        facts[name] = moment_of(facts.get(name)) or None
     facts["made_by"] = who(manifest.made_by) or None
     facts["size"] = bytes_of(manifest.size) or None
     told = {"state": f"{state}: {MEANINGS[state]}", "clip": f"{bytes_of(clip_size)} are there" if clip_size else None}

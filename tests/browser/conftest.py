@@ -42,6 +42,18 @@ from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperato
 with DAG("gallery", schedule=None, is_paused_upon_creation=True) as dag:
     Generate.partial(task_id="postcard", model="sora-2").expand(prompt=[str(number) for number in range(60)])
 """
+# The story of test_lost_create.py: one clip as it should be, two whose creates get no answer, one of them paid for.
+POSTCARDS = """
+from airflow.sdk import DAG
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
+
+CITIES = {"lisbon": "", "oslo": "[sandbox: create=lost-hang]", "quito": "[sandbox: create=dropx1]"}
+
+with DAG("postcards", schedule=None) as dag:
+    for city, fault in CITIES.items():
+        prompt, file = f"A postcard from {city.title()}, animated {fault}", f"postcards/{city}.mp4"
+        Generate(task_id=city, model="sora-2", prompt=prompt.strip(), destination=file, poll_interval=1)
+"""
 AXE = Path(sys.prefix) / "axe" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -78,6 +90,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         shutil.copy(ROOT / "example_dags" / example, dags)
     (dags / "unfinished.py").write_text(UNFINISHED)
     (dags / "gallery.py").write_text(GALLERY)
+    (dags / "postcards.py").write_text(POSTCARDS)
     with Sandbox(render_seconds=1.0) as sandbox:
         gateway = connection(conn_type="wisdomgate", host=sandbox.url, password=sandbox.api_key)
         environment = {
