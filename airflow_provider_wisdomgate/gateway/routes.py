@@ -70,7 +70,8 @@ class Call(Generic[T]):
 def longest_attempt(call: Call[Any]) -> float:
     """Return the seconds that one attempt of a call may take at most: to connect, to send, to be answered."""
     timeout = call.timeout or CREATE_TIMEOUT
-    is_large = call.form is not None or len(str(call.json)) > LARGE
+    fields = call.form or {}
+    is_large = any(isinstance(value, Part) for value in fields.values()) or len(str(call.json or fields)) > LARGE
     return CONNECT_TIMEOUT + (2 * timeout if is_large else timeout)
 
 

@@ -463,3 +463,15 @@ def test_any_location_leads_to_http_or_to_a_typed_error(location: str) -> None:
     except errors.UnexpectedReplyError:
         return
     assert urlsplit(target).scheme == "https"
+
+
+def test_only_a_request_that_takes_long_to_send_gives_its_claim_more_time() -> None:
+    image = routes.Part("cat.png", b"", "image/png")
+    short = {
+        routes.longest_attempt(routes.create_video(model, "a cat", {"seconds": 4})) for model in ("sora-2", "any model")
+    }
+    large = {
+        routes.longest_attempt(routes.create_video("sora-2", "a cat", {}, image)),
+        routes.longest_attempt(routes.create_video("any model", "a cat", {"images": ["x" * 60_000]})),
+    }
+    assert (short, large) == ({310.0}, {610.0})
