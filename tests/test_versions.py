@@ -12,7 +12,7 @@ from versions import FEATURES
 from airflow_provider_wisdomgate.links import AIRFLOW
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "versions.md").read_text()
+PAGE = (ROOT / "docs" / "versions.md").read_text().partition("\n## ")[0]
 
 
 def cells() -> dict[str, dict[str, str]]:
