@@ -198,7 +198,7 @@ def test_a_create_that_meets_a_fault_is_paid_for_at_most_once(
     case: Case, send: Send, hook: WisdomGateHook, sandbox: Sandbox
 ) -> None:
     call = routes.create_video("any", asked(f"create={case.fault}"), {"seconds": "1", "size": "64x48"})
-    if case.fault == "hang":
+    if case.fault in ("hang", "lost-hang"):
         call = replace(call, timeout=SHORT_SILENCE)
     end = end_of(send, hook, call)
     counts = sandbox.counts()
@@ -222,7 +222,7 @@ def test_a_poll_that_meets_a_fault_ends_in_a_typed_error_or_recovers(
 ) -> None:
     video = hook.create_video(prompt=asked(f"render=0 poll={case.fault}"), **SMALL)
     call = routes.get_video(video.id)
-    if case.fault in ("slow", "hang"):
+    if case.fault in ("slow", "hang", "lost-hang"):
         call = replace(call, timeout=SHORT_SILENCE)
     end = end_of(send, hook, call)
     counts = sandbox.counts()

@@ -17,7 +17,7 @@ from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperato
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 # Silences are met by the single calls' tests: ten of them in a row would be seconds.
-SILENT = ("hang", "slow", "stall", "drop")
+SILENT = ("hang", "lost-hang", "slow", "stall", "drop")
 CONTAINERS = {MP4: "mp4", MOV: "mov", WEBM: "webm"}
 
 

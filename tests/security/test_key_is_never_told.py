@@ -23,7 +23,7 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.directives import FAULTS
 
 # Without an answer, or with half of one: once is enough, ten in a row would be seconds.
-SILENT = ("hang", "slow", "stall", "drop")
+SILENT = ("hang", "lost-hang", "slow", "stall", "drop")
 
 
 def ways(tasks: Tasks, route: str, fault: str, made: Callable[[], str]) -> list[Any]:
@@ -59,7 +59,7 @@ def test_no_fault_brings_the_key_to_light(
     faults = f"{fault}x1" if fault in SILENT else fault
     if fault in SILENT:
         marked(extra={"timeout": SHORT_SILENCE})
-    if route == "create" and fault in ("hang", "slow"):  # a create has minutes: only as a single call
+    if route == "create" and fault in ("hang", "lost-hang", "slow"):  # a create has minutes: only as a single call
         call = routes.create_video("any", asked(f"create={faults}"), {"seconds": "1", "size": "64x48"})
         ends = [tasks.end(lambda: WisdomGateHook().client.send(replace(call, timeout=SHORT_SILENCE)))]
     else:
