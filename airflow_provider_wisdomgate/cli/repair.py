@@ -112,10 +112,16 @@ def fetch_clip(arguments: Namespace) -> int:
     """Wait for a paid video and store its clip."""
     destination = destination_of(arguments)
     _, manifest = manifest_at(destination)
-    _, state = state_at(destination, manifest)
+    clip_size, state = state_at(destination, manifest)
     if state == "stored":
         say(f"The clip is there already: {destination.uri}")
         return 0
+    if state == "missing" and clip_size is not None:
+        raise errors.WisdomGateError(
+            f"At {destination.uri} stands a file of {clip_size} bytes, not the clip of {manifest.size} bytes; "
+            "nothing was changed.",
+            next_step="Move it away, then fetch.",
+        )
     if not manifest.video_id or state in ("failed", "refused"):
         advice = " ".join(advice_for(state, manifest, destination)) or "Run the task again."
         raise errors.WisdomGateError(f"No video is to be fetched for {destination.uri}: {state}.", next_step=advice)

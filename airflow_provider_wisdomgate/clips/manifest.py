@@ -13,6 +13,9 @@ Phase = Literal["creating", "created", "stored", "failed"]
 
 VERSION = 1
 
+# No size and no time of ours comes near it; what is larger breaks arithmetic.
+LARGEST = 1e15
+
 _MAYBE_NUMBER = (int, float, type(None))
 
 # What a manifest's values may be; anybody can write a file of that name.
@@ -133,6 +136,8 @@ class Manifest:
         for name, kinds in KINDS.items():
             if name in known and not isinstance(known[name], kinds):
                 raise TypeError(name)
+            if isinstance(value := known.get(name), int | float) and not abs(value) < LARGEST:
+                raise ValueError(name)  # NaN, too
         manifest = cls(**{**known, "request_ids": tuple(known.get("request_ids", ()))})
         if manifest.version != VERSION or manifest.phase not in get_args(Phase):
             raise ValueError(manifest.version)

@@ -54,15 +54,19 @@ def check_account(client: Client) -> tuple[bool, str]:
         )
 
 
-def require_balance(client: Client, minimum: float | None) -> None:
+def require_balance(
+    client: Client, minimum: float | None, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None
+) -> None:
     """Return where the account has enough, or where the gateway tells no balance.
 
+    :param before_attempt: as for the create itself: who is killed while this is read has sent nothing, and says so.
+    :param sleep: likewise.
     :raises BalanceTooLowError: it has less.
     :raises WisdomGateError: the balance could not be read this time, so whether there is enough is not known.
     """
     if not minimum:
         return
-    amount = _balance(client)
+    amount = _balance(client, before_attempt, sleep)
     if amount is not None and amount < minimum:
         raise errors.BalanceTooLowError(
             f"The account at {client.settings.base_url} has {amount:g}, less than min_balance ({minimum:g}); "
@@ -78,7 +82,7 @@ def send_create(
     sleep: Callable[[float], None] | None,
 ) -> Video:
     """Send what costs, unless the account has less than it must; count it."""
-    require_balance(client, client.settings.min_balance if min_balance is None else min_balance)
+    require_balance(client, client.settings.min_balance if min_balance is None else min_balance, before_attempt, sleep)
     try:
         video = client.send(call, None, before_attempt, sleep)
     except errors.LostCreateError:
@@ -88,19 +92,19 @@ def send_create(
     return video
 
 
-def _balance(client: Client) -> float | None:
+def _balance(client: Client, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None) -> float | None:
     account = (client.settings.base_url, client.settings.api_key)
     with _lock:
         when, amount = _known.get(account, (float("-inf"), None))
         if time.monotonic() - when >= KNOWN_FOR:
-            amount = _read(client)
+            amount = _read(client, before_attempt, sleep)
             _known[account] = (time.monotonic(), amount)
     return amount
 
 
-def _read(client: Client) -> float | None:
+def _read(client: Client, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None) -> float | None:
     try:
-        balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW)
+        balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW, before_attempt, sleep)
     except HAS_NO_ROUTE as error:
         if not has_no_route(error):
             raise

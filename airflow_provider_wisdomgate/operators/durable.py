@@ -137,6 +137,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         tell_destination(context, claim.destination.uri)
         step, manifest = claim.begin(longest_attempt(call))
         if isinstance(step, Done):
+            if self.delete_after_download and step.found.made_by == claim.wanted.made_by:
+                self.hook.delete_copy(str(step.found.video_id))  # an earlier try stored it, and was killed before this
             return self._finish(context, step.found)
         if self.delete_on_kill and isinstance(step, Follow) and self._was_deleted(manifest):
             PaidVideo(claim.destination, manifest).record_failure(errors.VideoFailedError(DELETED))
@@ -220,7 +222,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
                 self._delete(paid)
             raise
         except errors.VideoNotFoundError as error:
-            if self.delete_on_kill:  # a deferred task's trigger deletes, and cannot write the manifest
+            # A deferred task's trigger deletes, and cannot write the manifest.
+            if self.delete_on_kill and _is_known_everywhere(paid.mine):
                 deleted = errors.VideoFailedError(DELETED, **error.facts)
                 paid.record_failure(deleted)
                 raise deleted from error
@@ -233,7 +236,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
 
         Of a video that was asked for a moment ago it may say so before it is known everywhere.
         """
-        if time.time() - (manifest.created_at or 0.0) < KNOWN_EVERYWHERE_AFTER:
+        if not _is_known_everywhere(manifest):
             return False
         try:
             self.hook.get_video(str(manifest.video_id))
@@ -284,3 +287,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         if self.execution_timeout and started:
             deadline = min(deadline, started.timestamp() + self.execution_timeout.total_seconds())
         return deadline
+
+
+def _is_known_everywhere(manifest: Manifest) -> bool:
+    """Whether a video is old enough that a gateway's "there is none" counts: else it would be paid for twice."""
+    return time.time() - (manifest.created_at or 0.0) >= KNOWN_EVERYWHERE_AFTER

@@ -51,8 +51,11 @@ class TaskRef:
         return RunRef(self.dag_id, self.run_id)
 
 
+NO_ANSWER = 503
+
+
 class RefusedError(Exception):
-    """Airflow refused the viewer: HTTP 401 or 403."""
+    """Airflow refused the viewer (HTTP 401 or 403), or did not answer (503)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -72,7 +75,12 @@ class Airflow:
         :raises RefusedError: the viewer may not read the task's XComs.
         """
         for key in keys:
-            entry = await self.get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
+            try:
+                entry = await self.get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
+            except RefusedError as error:
+                if error.status != NO_ANSWER:
+                    raise
+                entry = None  # a value that Airflow cannot show: the other key's may do
             if uri := uri_of((entry or {}).get("value")):
                 return uri
         return None
@@ -113,6 +121,8 @@ class Airflow:
             answer = await client.get(path, params=params, headers=self._headers)
         if answer.status_code in (401, 403):
             raise RefusedError(answer.status_code)
+        if answer.status_code >= 500:
+            raise RefusedError(NO_ANSWER)  # half an answer would be shown as wrong sums
         found = answer.json() if answer.status_code == 200 else None
         return found if isinstance(found, dict) else None
 

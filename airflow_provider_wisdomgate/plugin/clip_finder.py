@@ -13,6 +13,7 @@ from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.destination import MANIFEST, Destination
+from airflow_provider_wisdomgate.clips.folder import age_at
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.plugin.served_paths import ClipLocation, served_location
 
@@ -58,7 +59,7 @@ def find_clip(uri: Any, dag_id: str, prefixes: Iterable[str]) -> FoundClip | Non
             return None
         size = destination.clip_size() if manifest.phase == "stored" else None
         is_asked = manifest.phase == "creating" and not manifest.video_id
-        age = destination.age(manifest) if is_asked else 0.0
+        age = age_at(destination, manifest) if is_asked else 0.0
     except (errors.DestinationTakenError, errors.ConfigurationError) as error:
         log.warning("Not shown: %s", error)
         return None

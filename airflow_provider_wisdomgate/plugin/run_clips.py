@@ -118,7 +118,7 @@ def _find(place: str, dag_id: str, prefixes: tuple[str, ...]) -> FoundClip | Non
         return known[1]
     found = find_clip(place, dag_id, prefixes)
     if found and found.is_playable and found.location.scheme != "file":
-        if len(_whole) >= MAX_REMEMBERED:
-            _whole.clear()
+        if len(_whole) >= MAX_REMEMBERED or (_whole and now - next(iter(_whole.values()))[0] > REMEMBERED):
+            _whole.clear()  # each holds a client of its store: none longer than it is of use
         _whole[key] = (now, found)
     return found

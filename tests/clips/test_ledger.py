@@ -476,3 +476,11 @@ def test_whatever_stands_in_a_manifest_a_try_ends_in_a_step_or_a_typed_error(
         except errors.DestinationTakenError:
             continue
         assert decided(manifest, clip_size, want, if_exists)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 10**400, -(10**16)])
+@pytest.mark.parametrize("name", ["claimed_at", "claim_seconds", "size", "stored_at"])
+def test_a_manifest_with_a_number_that_breaks_arithmetic_is_none_of_ours(name: str, number: float) -> None:
+    values = {**Manifest("creating", "c", "file:///cat.mp4", 1.0).as_dict(), name: number}
+    with pytest.raises(errors.DestinationTakenError):
+        Manifest.load(json.dumps(values).encode(), "file:///cat.mp4.json")

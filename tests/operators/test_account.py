@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scripted import Gateway, Request, http, scripted
-from support import SMALL, LocalPlace, made, whole
+from support import SMALL, LocalPlace, made, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import account
@@ -161,3 +161,28 @@ def test_the_download_operator_deletes_what_it_has_stored(
     stored = task.execute(context())
     assert (local.read("cat.mp4"), sandbox.videos()) == (whole(), [])
     assert (task.execute(context()), sandbox.counts()["deletes"]) == (stored, 1)
+
+
+def test_a_try_that_was_killed_before_it_deleted_the_copy_leaves_that_to_the_next(
+    generate: Any, sandbox: Sandbox, context: Any
+) -> None:
+    same = context()
+    stored = generate().execute(same)  # killed right after it was stored
+    assert generate(delete_after_download=True).execute(same) == stored
+    assert (sandbox.counts()["deletes"], sandbox.videos()) == (1, [])
+
+
+def test_a_task_that_is_killed_while_its_balance_is_read_says_that_nothing_was_made(
+    generate: Any, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    sandbox.burst(429, 60.0, retry_after=50, method="GET")
+    operator = generate(min_balance=0.5)
+    operator.hook.client.retry_policy = WisdomGateHook.retry_policy
+    worker, ends = started(operator, context())
+    while not sandbox.requests():
+        worker.join(0.01)
+        assert worker.is_alive()
+    operator.on_kill()
+    worker.join()
+    assert ([type(end) for end in ends], local.names()) == ([errors.StoppedError], [])
+    assert sandbox.counts()["create_requests"] == 0

@@ -351,6 +351,16 @@ def test_a_task_that_is_killed_while_it_waits_to_create_says_that_nothing_was_ma
     assert sandbox.counts()["creates"] == 1
 
 
+def test_a_video_that_the_gateway_does_not_know_yet_is_not_paid_for_again_because_kills_delete(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    """Nobody was killed: a gateway may deny a video that it was asked for a moment ago."""
+    for _ in range(2):
+        with pytest.raises(errors.VideoNotFoundError):
+            generate("render=0 poll=404", delete_on_kill=True).execute(context())
+    assert (manifest_of(local)["phase"], money(sandbox)) == ("created", (1, 1))
+
+
 def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:

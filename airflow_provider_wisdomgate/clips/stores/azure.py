@@ -18,7 +18,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned, client_of
 from airflow_provider_wisdomgate.clips.stores.uploads import MARK, ObjectStore, send_parts, size_of
 
 # A condition that does not hold is answered 412, or 409 where something is there against If-None-Match: *.
@@ -43,7 +43,9 @@ class AzureStore(ObjectStore):
     def __init__(self, uri: str) -> None:
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
-        self._container: Any = _service(address.conn_id).get_container_client(address.bucket)
+        self._container: Any = client_of(
+            ("azure", address.conn_id), lambda: _service(address.conn_id)
+        ).get_container_client(address.bucket)
         self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:

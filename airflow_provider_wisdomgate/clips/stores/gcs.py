@@ -12,7 +12,7 @@ from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRang
 from google.cloud import storage
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned, client_of
 from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, ObjectStore, size_of
 
 # What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
@@ -31,7 +31,7 @@ class GCSStore(ObjectStore):
     def __init__(self, uri: str) -> None:
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
-        self._bucket: Any = _client(address.conn_id).bucket(address.bucket)
+        self._bucket: Any = client_of(("gs", address.conn_id), lambda: _client(address.conn_id)).bucket(address.bucket)
         self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:
