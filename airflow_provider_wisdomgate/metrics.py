@@ -1,7 +1,6 @@
 """Counts what costs and what goes wrong, for Airflow's metrics (StatsD, OpenTelemetry). Never raises.
 
-Off unless Airflow's own metrics are on. The names are ``wisdomgate.`` and: ``creates`` (answered ones, remixes too),
-``lost_creates``, ``polls``, ``failed_polls``, ``downloads``, ``downloaded_bytes``.
+Off unless Airflow's own metrics are on. docs/scale.md lists the names.
 """
 
 from __future__ import annotations
@@ -11,9 +10,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-# Airflow 3.2+ has two copies: a task sets up the first one, the triggerer the second. Older ones have the third.
+# Airflow 3.2 and newer have two copies: a task sets up the first one, the triggerer the second. A counter goes to one
+# of them, also where both are set up. Older ones have a third place, which needs no setting up.
 COPIES = ("airflow.sdk.observability.stats", "airflow.observability.stats")
 OLD = "airflow.stats"
+# What stands there until somebody sets it up, and where metrics are off.
+NOT_SET_UP = ("NoneType", "NoStatsLogger")
 
 _chosen: list[Any] = []
 
@@ -28,15 +30,22 @@ def count(name: str, number: int = 1) -> None:
 
 def _choose() -> Any:
     """Return the copy that this process has set up, None where it has set up none (yet)."""
-    is_known = False
+    has_copies = False
     for name in COPIES:
         with suppress(ImportError):
-            stats = import_module(name)
-            is_known = True
-            if getattr(sys.modules[stats.incr.__module__], "_factory", None) is not None:
+            stats = import_module(name).Stats
+            has_copies = True
+            factory = _factory_of(stats)
+            if (getattr(factory, "__name__", None) or type(factory).__name__) not in NOT_SET_UP:
                 _chosen.append(stats)
                 return stats
-    if is_known:
+    if has_copies:
         return None
     _chosen.append(import_module(OLD).Stats)
     return _chosen[0]
+
+
+def _factory_of(stats: Any) -> Any:
+    """Return what makes a copy's backend: Airflow 3.3 keeps it beside the class, 3.2 in it."""
+    module = sys.modules[stats.__module__]
+    return module._factory if hasattr(module, "_factory") else stats.factory
