@@ -19,7 +19,11 @@ from support import SMALL, LocalPlace, alias_events, asked, fire, made, outlet_e
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.decorators import wisdomgate_video_task
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.operators import (
+    WisdomGateDownloadVideoOperator,
+    WisdomGateGenerateVideoOperator,
+    durable,
+)
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
@@ -195,9 +199,11 @@ def test_a_killed_deferred_task_deletes_its_video_only_if_told(
 
 
 def test_a_video_deleted_while_its_task_was_deferred_is_made_anew_by_a_retry(
-    hook: WisdomGateHook, sandbox: Sandbox, context: Context
+    hook: WisdomGateHook, sandbox: Sandbox, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.providers.common.compat.sdk import TaskDeferred
+
+    monkeypatch.setattr(durable, "KNOWN_EVERYWHERE_AFTER", 0.0)  # a minute after its create a 404 counts
 
     def task() -> WisdomGateGenerateVideoOperator:
         return generate(asked("render=30"), delete_on_kill=True, deferrable=True)

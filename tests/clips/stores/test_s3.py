@@ -207,15 +207,22 @@ def test_where_it_is_allowed_such_a_server_is_read_and_compared_before_each_writ
 
 
 def test_a_kill_in_the_middle_of_an_upload_leaves_nothing(opened: Any, proxy: Proxy, s3: S3Place) -> None:
-    store, asked = opened(), iter(range(100))
+    store = opened()
 
     def kill(method: str, target: str) -> None:
         if "partNumber" in target and next(asked) == 2:
             _thread.interrupt_main()
 
     proxy.on_request = kill
-    with pytest.raises(KeyboardInterrupt):
-        publish(store, 80 * MIB)
+    for _ in range(5):  # Python drops an interrupt that comes while it collects garbage
+        asked = iter(range(100))
+        try:
+            publish(store, 80 * MIB)
+        except KeyboardInterrupt:
+            break
+        assert store.delete("", store.clip().version)
+    else:
+        pytest.fail("no interrupt arrived")
     assert (s3.names(), uploads(s3)) == ([], [])
 
 
