@@ -22,14 +22,16 @@ _chosen: list[Any] = []
 
 def count(name: str, number: int = 1) -> None:
     """Add to one of our counters."""
-    with suppress(Exception):
-        stats = _chosen[0] if _chosen else _choose()
-        if stats is not None:
-            stats.incr(f"wisdomgate.{name}", number)
+    if not _chosen:  # decided once: looking for it cost a poll more than sending
+        with suppress(Exception):
+            _chosen.append(_choose())
+    if _chosen and _chosen[0] is not None:
+        with suppress(Exception):
+            _chosen[0].incr(f"wisdomgate.{name}", number)
 
 
 def _choose() -> Any:
-    """Return the copy that this process has set up, None where it has set up none (yet)."""
+    """Return the copy that this process has set up, None where it has set up none."""
     has_copies = False
     for name in COPIES:
         with suppress(ImportError):
@@ -37,12 +39,8 @@ def _choose() -> Any:
             has_copies = True
             factory = _factory_of(stats)
             if (getattr(factory, "__name__", None) or type(factory).__name__) not in NOT_SET_UP:
-                _chosen.append(stats)
                 return stats
-    if has_copies:
-        return None
-    _chosen.append(import_module(OLD).Stats)
-    return _chosen[0]
+    return None if has_copies else import_module(OLD).Stats
 
 
 def _factory_of(stats: Any) -> Any:
