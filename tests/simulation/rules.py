@@ -15,7 +15,9 @@
     store ignores conditions.
 (b) The id of a create that was answered stands in a manifest, the task's memory or its log before anything else is
     done.
-(c) Where a manifest says ``stored`` and a clip stands, size and sha256 are this clip's, and the clip is whole.
+(c) Where a manifest says ``stored`` and a clip stands, size and sha256 are this clip's, and the clip is whole. An
+    object store has no request that depends on two objects. So a task that found no clip may put its own there after
+    a sibling stored one and a person removed that: then its manifest is right again by the time the task succeeds.
 (d) A record of a stored clip disappears only when a ``replace`` has put a new whole clip there (also by way of a task
     that went on with its lost create, as ``on_lost_create="create"`` says), or a person took it. A record that is kept
     under ``replaced`` is there.
@@ -63,6 +65,8 @@ class Rules:
         self._chains: dict[bytes, list[dict[str, Any]]] = {}
         self.excused: set[str] = set()  # places whose manifest a person took
         self.published: set[tuple[str, str]] = set()  # what has stood where; a person may have taken it since
+        self.clips_taken: dict[str, float] = {}  # when a person last removed the clip at a place
+        self.unsettled: dict[str, Process] = {}  # place -> who put a clip there after that, and has not yet recorded it
         self.last_stored: dict[str, float] = {}  # video -> when a manifest last came to say so
 
     def chain(self, data: bytes) -> list[dict[str, Any]]:
@@ -95,6 +99,12 @@ class Rules:
             return
         if name != place:
             self._manifest_changed(place, old, new, by)
+        elif by is None and new is None:
+            self.clips_taken[place] = self._world.now
+        elif by is not None and not self._world.plan.is_local:
+            looked = by.looked_for_clip.get(place, self._world.now)
+            if looked < self.clips_taken.get(place, float("-inf")):
+                self.unsettled[place] = by
         self._check_place(place)
 
     def _manifest_changed(self, place: str, old: File | None, new: File | None, by: Process | None) -> None:
@@ -159,7 +169,9 @@ class Rules:
             raise Violation(f"(e) the clip of {video} stands at {place} beside {beside}, which does not name it")
 
     def _check_stored(self, place: str, clip: File, record: dict[str, Any]) -> None:
-        if record["size"] != len(clip.data) or record["sha256"] != _sha256(clip.data):
+        if record["size"] == len(clip.data) and record["sha256"] == _sha256(clip.data):
+            self.unsettled.pop(place, None)
+        elif place not in self.unsettled:
             raise Violation(f"(c) {place}.json says stored, and the clip there is another")
 
     # when a try ends
@@ -175,6 +187,9 @@ class Rules:
         if result is None:
             return
         self._check_result(process, result)
+        if self.unsettled.get(process.spec.place) is process:
+            del self.unsettled[process.spec.place]
+            self._check_place(process.spec.place)
         for name, (by, place) in self._world.disk.partial_files.items():
             if place == process.spec.place and by.over_at < process.born:
                 raise Violation(f"(g) {name} is older than {process.name}")

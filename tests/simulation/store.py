@@ -179,7 +179,10 @@ class SimStore:
         return self._write("delete manifest", effect)
 
     def clip(self) -> ClipFile | None:
+        by = self._world.process
+
         def effect() -> ClipFile | None:
+            by.looked_for_clip[self._name] = self._world.now
             file = self._disk.files.get(self._name)
             return None if file is None else ClipFile(len(file.data), file.version)
 

@@ -52,6 +52,7 @@ class Process:
         self.answered: Any = None
         self.last_line = ""
         self.claims_read: set[str] = set()
+        self.looked_for_clip: dict[str, float] = {}
         self.over_at = float("inf")
 
 
