@@ -35,6 +35,8 @@ class Gateway:
     port: int
     answer: Answer
     pause: float = 0.0  # seconds before each 64 KiB of a request's body that it reads
+    drip: float = 0.0  # seconds before each byte of its answer
+    drip_from: int = 0  # the bytes before this one come at once
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -94,7 +96,14 @@ def _talk(connection: socket.socket, gateway: Gateway) -> None:
         connection.settimeout(30)
         request = _read(connection, gateway.pause)
         gateway.requests.append(request)
-        connection.sendall(gateway.answer(request))
+        answer = gateway.answer(request)
+        if gateway.drip:
+            connection.sendall(answer[: gateway.drip_from])
+            for byte in answer[gateway.drip_from :]:
+                threading.Event().wait(gateway.drip)
+                connection.sendall(bytes([byte]))
+        else:
+            connection.sendall(answer)
         connection.shutdown(socket.SHUT_WR)
 
 

@@ -1,7 +1,15 @@
-"""What of requests' connections is ours: once connected, sending gets the time of an answer, not that of a connect."""
+"""What of requests' connections is ours: once connected, sending gets the time of an answer, not that of a connect;
+and an answer is whole within its time, however slowly it drips.
+"""
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
+import time
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import requests
@@ -10,7 +18,59 @@ import urllib3
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
 
 
+# Whether what is sent next asks for a body that may take hours: then only its head must come in time.
+asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
+
+
+class _InTime(io.RawIOBase):
+    """A socket's bytes until a moment. The socket's own timeout begins anew with each byte."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        super().__init__()
+        self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
+        self.until = None if self._timeout is None else time.monotonic() + self._timeout
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.until is None:
+            return self._raw.readinto(buffer)
+        rest = self.until - time.monotonic()
+        if rest <= 0:
+            raise TimeoutError(f"the answer was not whole within {self._timeout:g} s")
+        self._sock.settimeout(rest)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            with suppress(OSError):  # closed meanwhile
+                self._sock.settimeout(self._timeout)  # the next request is sent with it
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer within its time. A claim lives for as long as a create may take, so that must be a fact."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self._in_time = _InTime(self.fp.detach(), sock)  # type: ignore[attr-defined]
+        self.fp = io.BufferedReader(self._in_time)
+
+    def begin(self) -> None:
+        super().begin()
+        if asks_for_long_body.get():
+            self._in_time.until = None
+
+
 class _PatientConnection(urllib3.connection.HTTPConnection):
+    response_class = _Answer
+
     def connect(self) -> None:
         # urllib3 leaves the connect timeout on the socket while a request is sent: 20 MB in 10 s, or a lost create.
         super().connect()
@@ -18,6 +78,8 @@ class _PatientConnection(urllib3.connection.HTTPConnection):
 
 
 class _PatientTLSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Answer
+
     def connect(self) -> None:
         super().connect()
         self.sock.settimeout(CREATE_TIMEOUT)

@@ -31,6 +31,10 @@ from airflow_provider_wisdomgate.gateway.transport import (
 )
 from airflow_provider_wisdomgate.gateway.urls import next_hop
 
+# An answer that drips byte by byte is given up after so many times the seconds that it may have without a byte. More
+# than one, because waiting for a free connection is part of it.
+MOST_TIMEOUTS = 5
+
 
 class AsyncClient:
     """Sends calls on an aiohttp session of its own, which belongs to the event loop it is opened in."""
@@ -95,16 +99,19 @@ class AsyncClient:
         timeout = _timeout(call.timeout) if call.timeout else self._timeout
         target = URL(url, encoded=True)
         try:
-            async with self._session.request(
-                call.method,
-                target,
-                data=data,
-                headers=headers,
-                timeout=timeout,
-                proxy=self._proxy_of(target),
-                ssl=self._tls or (target.scheme != "https") or await self._read_tls_files(),
-                allow_redirects=False,
-            ) as response:
+            async with (
+                asyncio.timeout(MOST_TIMEOUTS * (call.timeout or self.settings.timeout)),
+                self._session.request(
+                    call.method,
+                    target,
+                    data=data,
+                    headers=headers,
+                    timeout=timeout,
+                    proxy=self._proxy_of(target),
+                    ssl=self._tls or (target.scheme != "https") or await self._read_tls_files(),
+                    allow_redirects=False,
+                ) as response,
+            ):
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.adapter import follow_nothing
+from airflow_provider_wisdomgate.gateway.adapter import asks_for_long_body, follow_nothing
 from airflow_provider_wisdomgate.gateway.content import Content, read_body
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
@@ -116,6 +116,7 @@ class Client:
         proxy = proxy_of(self.settings, origin_of(url))
         wait = call.timeout or self.settings.timeout
         timeout = (min(CONNECT_TIMEOUT, wait), wait)
+        asks_for_long_body.set(call.is_long)
         return self._session.send(
             request,
             timeout=timeout,

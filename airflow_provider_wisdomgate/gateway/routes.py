@@ -52,6 +52,8 @@ class Part:
 class Call(Generic[T]):
     """One request as a value. ``path`` is relative to the base URL; sending an idempotent one twice costs nothing.
 
+    :param timeout: seconds for the whole answer, and for a stretch without a byte; None: the connection's.
+    :param is_long: the answer's body may take any time; only its head has the time of an answer.
     :param idempotency_key: the same in every attempt of a create. A gateway that knows the header makes one video of
         them; nothing here relies on it.
     """
@@ -64,6 +66,7 @@ class Call(Generic[T]):
     idempotent: bool = True
     video_id: str | None = None
     timeout: float | None = None
+    is_long: bool = False
     idempotency_key: str | None = None
 
 
@@ -123,7 +126,7 @@ def get_video(video_id: str) -> Call[Video]:
 
 def get_content(video_id: str) -> Call[None]:
     """``GET /videos/{id}/content``. Its body is streamed; only an answer that is no video is parsed."""
-    return Call("GET", f"{_video_path(video_id)}/content", raise_content_error, video_id=video_id)
+    return Call("GET", f"{_video_path(video_id)}/content", raise_content_error, video_id=video_id, is_long=True)
 
 
 def list_videos(after: str | None = None) -> Call[Page]:

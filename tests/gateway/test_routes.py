@@ -40,7 +40,7 @@ ODD_PATH = "/videos/task%2F%C3%A9%3D%2B%20%3F%23%25..%26"
         (routes.get_video(ODD_ID), Call("GET", ODD_PATH, parse_video, video_id=ODD_ID)),
         (
             routes.get_content(ODD_ID),
-            Call("GET", f"{ODD_PATH}/content", raise_content_error, video_id=ODD_ID),
+            Call("GET", f"{ODD_PATH}/content", raise_content_error, video_id=ODD_ID, is_long=True),
         ),
         (routes.list_videos(), Call("GET", "/videos", parse_page)),
         (routes.list_videos("v 1&"), Call("GET", "/videos?after=v%201%26", parse_page)),
