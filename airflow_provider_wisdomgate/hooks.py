@@ -27,7 +27,7 @@ from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
 from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
 from airflow_provider_wisdomgate.gateway.client import Client
-from airflow_provider_wisdomgate.gateway.connection import ConnectionForm, read_settings
+from airflow_provider_wisdomgate.gateway.connection import form_behaviour, form_widgets, read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
 from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
@@ -39,7 +39,7 @@ from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait
 ID_REMEDY = "Give the id that a create returned."
 
 
-class WisdomGateHook(ConnectionForm, HttpHook):
+class WisdomGateHook(HttpHook):
     """Talks to a gateway that serves ``/v1/videos``.
 
     :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
@@ -55,6 +55,8 @@ class WisdomGateHook(ConnectionForm, HttpHook):
     hook_name = "WisdomGate"
     default_host = DEFAULT_BASE_URL
     retry_policy = RetryPolicy()
+    get_ui_field_behaviour = staticmethod(form_behaviour)  # of its own: Airflow 2 asks for nothing inherited
+    get_connection_form_widgets = staticmethod(form_widgets)
 
     def __init__(self, wisdomgate_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
@@ -95,8 +97,7 @@ class WisdomGateHook(ConnectionForm, HttpHook):
 
         :param model: a model that the gateway serves.
         :param prompt: the text that describes the video.
-        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image) and whatever else
-            the model takes; passed through.
+        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image), what else the model takes.
         :raises LostCreateError: it may have arrived, its answer did not.
         :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; nothing was sent.
         """
@@ -112,8 +113,7 @@ class WisdomGateHook(ConnectionForm, HttpHook):
         """Send a create or a remix, unless the account has less than it must.
 
         :param min_balance: what it must have; left out, the connection's ``min_balance``.
-        :param before_attempt: see :meth:`gateway.client.Client.send`.
-        :param sleep: the same.
+        :param before_attempt: see :meth:`gateway.client.Client.send`, as for ``sleep``.
         :raises BalanceTooLowError: it has less; nothing was sent.
         """
         return send_create(self.client, call, min_balance, before_attempt, sleep)

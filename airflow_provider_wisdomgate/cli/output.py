@@ -8,7 +8,7 @@ import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -110,8 +110,9 @@ def progress(what: str, total: int | None = None) -> Iterator[Progress]:
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     told = TextColumn("{task.description}", markup=False)
-    with Progress(*columns, told, console=console, transient=True, disable=not console.is_terminal) as bar:
-        bar.add_task(plain(what), total=total)
+    bar = Progress(*columns, told, console=console, transient=True, disable=not console.is_terminal)
+    bar.add_task(plain(what), total=total)
+    with bar if console.is_terminal else nullcontext():  # older ones of rich end with an empty line all the same
         yield bar
 
 

@@ -17,7 +17,6 @@ import urllib3
 
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
 
-
 # Whether what is sent next asks for a body that may take hours: then only its head must come in time.
 asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
 
@@ -59,7 +58,7 @@ class _Answer(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self._in_time = _InTime(self.fp.detach(), sock)  # type: ignore[attr-defined]
+        self._in_time = _InTime(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._in_time)
 
     def begin(self) -> None:

@@ -67,29 +67,25 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
         ) from error
 
 
-class ConnectionForm:
-    """What Airflow before 3.2 asks a hook about the form of its connection; later ones read get_provider_info()."""
+def form_behaviour() -> dict[str, Any]:
+    """Tell Airflow before 3.2 what the connection form shows; later ones read get_provider_info()."""
+    return {
+        "hidden_fields": list(FORM_HIDDEN),
+        "relabeling": dict(FORM_LABELS),
+        "placeholders": dict(FORM_PLACEHOLDERS),
+    }
 
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Tell Airflow before 3.2 what the connection form shows."""
-        return {
-            "hidden_fields": list(FORM_HIDDEN),
-            "relabeling": dict(FORM_LABELS),
-            "placeholders": dict(FORM_PLACEHOLDERS),
-        }
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Tell Airflow before 3.2 which fields the connection form adds."""
-        from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
-        from wtforms import IntegerField, StringField
-        from wtforms.validators import Optional
+def form_widgets() -> dict[str, Any]:
+    """Tell Airflow before 3.2 which fields the connection form adds."""
+    from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+    from wtforms import IntegerField, StringField
+    from wtforms.validators import Optional
 
-        kinds = {"string": StringField, "integer": IntegerField, "number": StringField}  # Airflow 2 takes no FloatField
-        return {
-            name: kinds[field["type"]](
-                field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]
-            )
-            for name, field in FORM_EXTRAS.items()
-        }
+    kinds = {"string": StringField, "integer": IntegerField, "number": StringField}  # Airflow 2 takes no FloatField
+    return {
+        name: kinds[field["type"]](
+            field["label"], description=field["description"], widget=BS3TextFieldWidget(), validators=[Optional()]
+        )
+        for name, field in FORM_EXTRAS.items()
+    }

@@ -8,6 +8,7 @@ import pytest
 from commands import Cli, as_files, every_state, manifest
 from support import LocalPlace, S3Place, put_manifest
 
+from airflow_provider_wisdomgate.links import AIRFLOW
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 WRONG: dict[str, list[str]] = {
@@ -43,6 +44,13 @@ WRONG: dict[str, list[str]] = {
 }
 
 
+@pytest.fixture
+def _metadata(request: pytest.FixtureRequest) -> None:
+    if AIRFLOW < (3, 0):  # that one says loudly that there is no database to look connections up in
+        request.getfixturevalue("airflow_db")
+
+
+@pytest.mark.usefixtures("_metadata")
 @pytest.mark.parametrize("what", WRONG)
 def test_bad_input_is_one_line_and_changes_nothing(
     what: str, cli: Cli, local: LocalPlace, s3: S3Place, connect: Any, sandbox: Sandbox
