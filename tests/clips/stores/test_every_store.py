@@ -325,12 +325,12 @@ def test_a_bucket_that_is_not_there_is_an_error_and_not_made(any_place: Any) -> 
 def test_a_folder_is_listed_lazily_in_the_order_of_names_and_after_any_of_them(any_place: Any) -> None:
     names = ["a.mp4", "a.mp4.json", "a/b.mp4", "a/c/d.mp4", "a0.mp4", "z.mp4"]
     for number, name in enumerate(names):
-        any_place.write(f"in/{name}", b"x" * number)
+        any_place.write(f"in/{name}", b"x" * (number + 1))  # the emulator of GCS drops an upload of nothing
     any_place.write("in.mp4", b"beside it")
     any_place.write("out/a.mp4", b"elsewhere")
     store = opened(any_place, "in/any.mp4")
     listed = [(file.name, file.size) for file in store.siblings()]
-    assert listed == [(name, number) for number, name in enumerate(names)]
+    assert listed == [(name, number + 1) for number, name in enumerate(names)]
     for number, name in enumerate(names):
         assert [file.name for file in store.siblings(name)] == names[number + 1 :]
     assert next(iter(store.siblings())).name == "a.mp4"
