@@ -87,6 +87,7 @@ def test_many_prompts_make_one_clip_each(airflow_db: None, gateway: Sandbox) -> 
     assert sorted(prompts) == [f"A postcard from {city}, animated" for city in ("Lima", "Lisbon", "Osaka")]
 
 
+@pytest.mark.skipif(AIRFLOW[:2] == (3, 0), reason="its dag.test() fails where no scheduler has activated the asset")
 def test_a_second_backfill_of_a_day_asks_for_nothing(airflow_db: None, gateway: Sandbox, tmp_path: Path) -> None:
     days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2)]
     # A run of "@daily" is about the day before it in Airflow 2, and about its own in Airflow 3.

@@ -25,7 +25,7 @@ from airflow_provider_wisdomgate.clips.ledger import (
     lost_create,
     next_step,
 )
-from airflow_provider_wisdomgate.clips.manifest import Manifest, Phase
+from airflow_provider_wisdomgate.clips.manifest import LARGEST, Manifest, Phase
 
 URI = "file:///videos/cat.mp4"
 NOW = 1_000_000.0
@@ -375,7 +375,7 @@ def test_everything_in_a_request_shapes_its_fingerprint(key: str) -> None:
 # Surrogates, too: a gateway may cut a text in the middle of an emoji, and its message goes into `error`.
 WORDS = st.text(st.characters() | st.sampled_from("\ud83d\x00"), max_size=8)
 TIMES = st.none() | st.floats(0, 1e12)
-COUNTS = st.none() | st.integers(0, 2**53)
+COUNTS = st.none() | st.integers(0, int(LARGEST) - 1)
 DETAILS = st.dictionaries(st.text(max_size=3), st.integers() | st.lists(WORDS, max_size=2) | WORDS, max_size=2)
 MANIFESTS = st.builds(
     Manifest,
