@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from support import TaskInstance, asked, fire, resume, sha256
 
@@ -72,6 +74,24 @@ def carry(model: str, folder: Path) -> str:
         assert generate.execute(run) == made[deferrable], "a second try makes nothing anew"
     assert len({video_id, *(one["video_id"] for one in made.values())}) == 3
     return str(video_id)
+
+
+def lose_a_create(prompt: str, folder: Path) -> Callable[[], dict[str, Any]]:
+    """Run a task whose create is lost, and that will look for it; return its next try."""
+    operator = WisdomGateGenerateVideoOperator(
+        task_id="clip",
+        model="any",
+        prompt=prompt,
+        seconds=1,
+        size="64x48",
+        destination=str(folder / "cat.mp4"),
+        on_lost_create="find",
+        **BRIEF,
+    )
+    run = context()
+    with pytest.raises(errors.WisdomGateError, match="looks for it"):
+        operator.execute(run)
+    return lambda: operator.execute(run)
 
 
 def ended(operator: Any, run: dict[str, Any]) -> Any:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from round_trip import BRIEF, LISTS_PROMPTS, OFFERS, SET_UP, assert_is_a_clip, carry, context, more
+from round_trip import LISTS_PROMPTS, OFFERS, SET_UP, assert_is_a_clip, carry, context, lose_a_create, more
 from support import asked
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 from airflow_provider_wisdomgate.sandbox.cli import parser
 from airflow_provider_wisdomgate.sandbox.dialects import DIALECTS
@@ -62,24 +61,12 @@ def test_content_that_is_not_there_yet_is_waited_for_in_every_dialect(gateway: S
 
 
 def test_a_lost_create_is_found_where_the_gateway_lists_prompts(dialect: str, gateway: Sandbox, tmp_path: Path) -> None:
-    operator = WisdomGateGenerateVideoOperator(
-        task_id="clip",
-        model="any",
-        prompt=asked("create=lost"),
-        seconds=1,
-        size="64x48",
-        destination=str(tmp_path / "cat.mp4"),
-        on_lost_create="find",
-        **BRIEF,
-    )
-    run = context()
-    with pytest.raises(errors.WisdomGateError, match="looks for it"):
-        operator.execute(run)
+    next_try = lose_a_create(asked("create=lost"), tmp_path)
     if dialect in LISTS_PROMPTS:
-        assert_is_a_clip(operator.execute(run))
+        assert_is_a_clip(next_try())
     else:
         with pytest.raises(errors.WisdomGateError):
-            operator.execute(run)
+            next_try()
     assert gateway.counts()["create_requests"] == 1
 
 
