@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 
 from airflow_provider_wisdomgate.clips.stores.base import shared_clients
 from airflow_provider_wisdomgate.exceptions import StorageError
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
-from airflow_provider_wisdomgate.plugin.airflow_api import RETURN_KEY, Airflow, RunRef
+from airflow_provider_wisdomgate.plugin.airflow_api import RETURN_KEY, Airflow, RunRef, TaskRef
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip, find_clip
-from airflow_provider_wisdomgate.plugin.run_api import AT_ONCE, Instance, instances_of
+from airflow_provider_wisdomgate.plugin.run_api import AT_ONCE, Instance, instance_of, instances_of
 from airflow_provider_wisdomgate.plugin.run_places import Group, group_of, has_begun, place_of, root_of, samples
 from airflow_provider_wisdomgate.plugin.run_sums import RunClip, clip_of
 
@@ -43,6 +44,12 @@ async def clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> li
         return await _clips_of(airflow, run, prefixes)
 
 
+async def likely_places(airflow: Airflow, ti: TaskRef, prefixes: Sequence[str]) -> list[str]:
+    """Work out where the clip of a task may be whose XComs do not say it."""
+    row = await airflow.instance(ti)
+    return _places(instance_of(ti.run, row), {}, prefixes) if row else []
+
+
 async def _clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> list[RunClip]:
     instances = await instances_of(airflow, run)
     roots = await _roots(airflow, instances)
@@ -53,9 +60,9 @@ async def _clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> l
 async def _roots(airflow: Airflow, instances: Sequence[Instance]) -> Mapping[Group, str | None]:
     """Find out the storage paths of the tasks, by one clip each; None where a clip's name does not tell its place."""
     chosen = samples(instances)
-    uris = await asyncio.gather(*(airflow.clip_uri(each.ref, KEYS) for each in chosen.values()))
-    told = zip(chosen.items(), uris, strict=True)
-    return {group: root_of(uri, sample) for (group, sample), uri in told if uri is not None}
+    answers = await asyncio.gather(*(airflow.told(each.ref, KEYS) for each in chosen.values()))
+    told = zip(chosen.items(), answers, strict=True)
+    return {group: root_of(each.uri, sample) for (group, sample), each in told if each.uri is not None}
 
 
 def _places(instance: Instance, roots: Mapping[Group, str | None], prefixes: Sequence[str]) -> list[str]:
@@ -76,8 +83,10 @@ async def _ask_for_the_rest(
 
     async def ask(clip: RunClip) -> RunClip:
         async with turns:
-            uri = await airflow.clip_uri(clip.instance.ref, KEYS)
-        return await _read(clip.instance, [uri], prefixes) if uri else clip
+            told = await airflow.told(clip.instance.ref, KEYS)
+        if told.uri is None:
+            return replace(clip, is_reference=told.is_reference)
+        return await _read(clip.instance, [told.uri], prefixes)
 
     asked = await asyncio.gather(*(ask(clips[number]) for number in lost))
     found = dict(zip(lost, asked, strict=True))
