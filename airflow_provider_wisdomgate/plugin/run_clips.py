@@ -84,9 +84,11 @@ async def _ask_for_the_rest(
     async def ask(clip: RunClip) -> RunClip:
         async with turns:
             told = await airflow.told(clip.instance.ref, KEYS)
-        if told.uri is None:
-            return replace(clip, is_reference=told.is_reference)
-        return await _read(clip.instance, [told.uri], prefixes)
+            places = [told.uri] if told.uri else []
+            if not places and not clip.instance.rendered:  # Airflow 3.1 lists none
+                places = await likely_places(airflow, clip.instance.ref, prefixes)
+        read = await _read(clip.instance, places, prefixes) if places else clip
+        return replace(read, is_reference=told.is_reference and read.found is None)
 
     asked = await asyncio.gather(*(ask(clips[number]) for number in lost))
     found = dict(zip(lost, asked, strict=True))
@@ -97,7 +99,7 @@ def _should_be_there(clip: RunClip, roots: Mapping[Group, str | None]) -> bool:
     if clip.found is not None or clip.is_unreadable or not has_begun(clip.instance):
         return False
     is_told = roots.get(group_of(clip.instance), "") is not None
-    return clip.instance.state == "success" or not is_told
+    return clip.instance.state == "success" or not is_told or not clip.instance.rendered
 
 
 async def _read(instance: Instance, places: Sequence[str], prefixes: Sequence[str]) -> RunClip:
