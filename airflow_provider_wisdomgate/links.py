@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -31,8 +32,15 @@ def run_url(dag_id: str, run_id: str) -> str:
 
 
 def tell_destination(context: Any, uri: str) -> None:
-    """Let the player find the manifest of a video before the task has returned anything."""
-    if push := getattr(context.get("ti"), "xcom_push", None):
+    """Let the player find the manifest of a video before the task has returned anything.
+
+    Past a custom XCom backend, into the database itself: what such a one makes of a value, no page may follow.
+    """
+    ti = context.get("ti")
+    if plain := _plain_xcom():
+        # Not the URI itself: when XComs are cleared, common.io's backend deletes what a value below its path points to.
+        plain.set(key=DESTINATION_KEY, value=json.dumps({"uri": uri}), **_ids(ti))
+    elif push := getattr(ti, "xcom_push", None):
         push(DESTINATION_KEY, uri)
 
 
@@ -41,8 +49,25 @@ def told_destination(context: Any) -> str | None:
     ti = context.get("ti")
     if ti is None or not hasattr(ti, "xcom_pull"):
         return None
+    if plain := _plain_xcom():
+        told = plain.get_one(key=DESTINATION_KEY, **_ids(ti))
+        return str(json.loads(told)["uri"]) if isinstance(told, str) and told.startswith("{") else None
     told = ti.xcom_pull(task_ids=ti.task_id, key=DESTINATION_KEY, map_indexes=ti.map_index)
     return told if isinstance(told, str) else None
+
+
+def _plain_xcom() -> Any:
+    """Return Airflow's own XCom class where a custom backend takes its place, else None."""
+    if AIRFLOW < (3,):
+        return None
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return None if XCom is BaseXCom else BaseXCom
+
+
+def _ids(ti: Any) -> dict[str, Any]:
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
 
 
 class WisdomGateVideoLink(BaseOperatorLink):

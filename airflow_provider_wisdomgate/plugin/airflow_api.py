@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
+from airflow_provider_wisdomgate.plugin.served_paths import KINDS
 
 RETURN_KEY = "return_value"
 STRIP = 24
@@ -51,6 +53,18 @@ class TaskRef:
         return RunRef(self.dag_id, self.run_id)
 
 
+@dataclass(frozen=True)
+class Told:
+    """Where a task says that its clip is.
+
+    :param is_reference: it names another address instead, as a custom XCom backend leaves it. It is never opened:
+        whoever may write XComs can forge one, and only the backend knows what it would run or read.
+    """
+
+    uri: str | None = None
+    is_reference: bool = False
+
+
 NO_ANSWER = 503
 
 
@@ -69,11 +83,12 @@ class Airflow:
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         self._headers = {name: value for name in CREDENTIALS if (value := headers.get(name))}
 
-    async def clip_uri(self, ti: TaskRef, keys: Sequence[str] = (RETURN_KEY, DESTINATION_KEY)) -> str | None:
-        """Return where the task says its clip is, or will be: the first of its XComs that holds a URI.
+    async def told(self, ti: TaskRef, keys: Sequence[str] = (RETURN_KEY, DESTINATION_KEY)) -> Told:
+        """Return where the task says its clip is, or will be: the first of its XComs that holds a clip's URI.
 
         :raises RefusedError: the viewer may not read the task's XComs.
         """
+        is_reference = False
         for key in keys:
             try:
                 entry = await self.get(f"{ti.api_path}/xcomEntries/{key}", map_index=ti.map_index)
@@ -81,14 +96,19 @@ class Airflow:
                 if error.status != NO_ANSWER:
                     raise
                 entry = None  # a value that Airflow cannot show: the other key's may do
-            if uri := uri_of((entry or {}).get("value")):
-                return uri
-        return None
+            uri = uri_of((entry or {}).get("value"))
+            if uri and os.path.splitext(uri)[1].lower() in KINDS:
+                return Told(uri)
+            is_reference = is_reference or "://" in (uri or "")
+        return Told(None, is_reference)
+
+    async def instance(self, ti: TaskRef) -> dict[str, Any] | None:
+        """Return the task instance as the API shows it, None where there is none or the viewer may not see it."""
+        return await self.get_if_allowed(ti.api_path if ti.map_index < 0 else f"{ti.api_path}/{ti.map_index}")
 
     async def state(self, ti: TaskRef) -> str | None:
         """Return the task instance's state, None where it has none or the viewer may not know."""
-        path = ti.api_path if ti.map_index < 0 else f"{ti.api_path}/{ti.map_index}"
-        state = (await self.get_if_allowed(path) or {}).get("state")
+        state = (await self.instance(ti) or {}).get("state")
         return state if isinstance(state, str) else None
 
     async def siblings(self, ti: TaskRef) -> tuple[list[dict[str, Any]], int]:

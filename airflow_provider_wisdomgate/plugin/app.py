@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -29,7 +30,7 @@ from airflow_provider_wisdomgate.plugin.layout import STYLE_HASH
 from airflow_provider_wisdomgate.plugin.pages import PlayerView, page
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
 from airflow_provider_wisdomgate.plugin.run_api import Run, runs_of
-from airflow_provider_wisdomgate.plugin.run_clips import clips_of
+from airflow_provider_wisdomgate.plugin.run_clips import clips_of, likely_places
 from airflow_provider_wisdomgate.plugin.run_page import RunView, run_page
 from airflow_provider_wisdomgate.plugin.run_sums import Sums, sums_of
 from airflow_provider_wisdomgate.plugin.served_paths import prefixes_of
@@ -78,11 +79,11 @@ TaskOfPath = Annotated[TaskRef, Depends(task_of)]
 async def player(request: Request, ti: TaskOfPath) -> Response:
     """Show the clip of a task instance, or say why there is none."""
     airflow = _airflow(request)
-    found = await _find(airflow, ti)
+    found, is_reference = await _find(airflow, ti)
     state, siblings, total = await airflow.about(ti)
     is_tab = "tab" in request.query_params
     may_download = FRAME_ALLOWS_DOWNLOAD or not is_tab
-    view = PlayerView(ti, found, state, siblings, total, time.time(), is_tab, may_download)
+    view = PlayerView(ti, found, state, siblings, total, time.time(), is_reference, is_tab, may_download)
     is_something = found is not None or (siblings and ti.map_index < 0)
     return HTMLResponse(page(view), 200 if is_something else 404, PAGE_HEADERS)
 
@@ -90,7 +91,7 @@ async def player(request: Request, ti: TaskOfPath) -> Response:
 @app.api_route("/ti/{dag_id}/{run_id}/{task_id}/{map_index}/clip", methods=["GET", "HEAD"])
 async def clip(request: Request, ti: TaskOfPath) -> Response:
     """Send the clip, or the part of it that a Range header names."""
-    found = await _find(_airflow(request), ti)
+    found, _ = await _find(_airflow(request), ti)
     if found is None or not found.is_playable:
         raise HTTPException(404)
     return _send(request, found, int(found.size or 0))
@@ -149,15 +150,23 @@ def _airflow(request: Request) -> Airflow:
     return Airflow(request.scope[AIRFLOW_KEY], request.headers)
 
 
-async def _find(airflow: Airflow, ti: TaskRef) -> FoundClip | None:
+async def _find(airflow: Airflow, ti: TaskRef) -> tuple[FoundClip | None, bool]:
+    """Return what is found, and whether the task's XCom is a reference of a custom XCom backend."""
+    prefixes = _prefixes()
     try:
-        uri = await airflow.clip_uri(ti)
-        return await asyncio.to_thread(find_clip, uri, ti.dag_id, _prefixes()) if uri else None
+        told = await airflow.told(ti)
+        places = [told.uri] if told.uri else await likely_places(airflow, ti, prefixes) if told.is_reference else []
+        return await asyncio.to_thread(_first, places, ti.dag_id, prefixes), told.is_reference
     except RefusedError as error:
         raise HTTPException(error.status) from error
     except StorageError as error:
         log.warning("%s", error)
         raise HTTPException(503, "The API server cannot read the storage; its log says why.") from error
+
+
+def _first(places: Sequence[str], dag_id: str, prefixes: Sequence[str]) -> FoundClip | None:
+    found = (find_clip(place, dag_id, prefixes) for place in places)
+    return next((each for each in found if each), None)
 
 
 def _prefixes() -> tuple[str, ...]:

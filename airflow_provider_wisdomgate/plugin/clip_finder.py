@@ -44,9 +44,12 @@ class FoundClip:
             yield self.destination.read_range(position, min(position + CHUNK, end))
 
 
-def find_clip(uri: Any, dag_id: str, prefixes: Iterable[str]) -> FoundClip | None:
+def find_clip(
+    uri: Any, dag_id: str, prefixes: Iterable[str], listed: Mapping[str, int] | None = None
+) -> FoundClip | None:
     """Return what a viewer of the DAG may see at a URI, None for everything else.
 
+    :param listed: the sizes of clips by URI, as a listing has told them a moment ago.
     :raises StorageError: the storage cannot be read from here.
     """
     location = served_location(uri, prefixes)
@@ -57,7 +60,9 @@ def find_clip(uri: Any, dag_id: str, prefixes: Iterable[str]) -> FoundClip | Non
         manifest = destination.read()
         if manifest is None or not _is_of(manifest, dag_id):
             return None
-        size = destination.clip_size() if manifest.phase == "stored" else None
+        size = (listed or {}).get(location.uri) if manifest.phase == "stored" else None
+        if manifest.phase == "stored" and (size is None or size != manifest.size):
+            size = destination.clip_size()
         is_asked = manifest.phase == "creating" and not manifest.video_id
         age = age_at(destination, manifest) if is_asked else 0.0
     except (errors.DestinationTakenError, errors.ConfigurationError) as error:

@@ -22,6 +22,12 @@ UNFINISHED_STATES = {
 }
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 REFRESH_SECONDS = 10
+REFERENCE = (
+    "The task's XCom is an address, but no clip's: most likely a reference that a custom XCom backend left. This page "
+    "opens none, and no clip stands where the task's destination leads below storage_path or served_paths. Clear the "
+    "task: this package's operators now write the place past the backend, and a clip that is stored is not paid for "
+    "again (if_exists='skip'). A task of your own calls airflow_provider_wisdomgate.links.tell_destination."
+)
 
 
 def status_of(manifest: Manifest, size: int | None, state: str | None) -> tuple[str, str]:

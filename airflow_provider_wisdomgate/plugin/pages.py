@@ -30,6 +30,7 @@ MAPPED = "This task is mapped: each of its instances has a clip of its own."
 class PlayerView:
     """What one page shows.
 
+    :param is_reference: nothing is found, and the task's XCom is a reference of a custom XCom backend.
     :param is_tab: it is shown in a frame of Airflow's UI.
     :param may_download: that frame, if it is one, lets a download through.
     """
@@ -40,6 +41,7 @@ class PlayerView:
     siblings: Sequence[Mapping[str, Any]]
     total: int
     now: float
+    is_reference: bool = False
     is_tab: bool = False
     may_download: bool = True
 
@@ -72,7 +74,7 @@ def _task_page(ti: TaskRef) -> str:
 def _nothing(view: PlayerView) -> list[Html]:
     if view.siblings and view.ti.map_index < 0:
         return [_notice("Choose a clip", MAPPED)]
-    return [_notice("No clip to show", NOTHING)]
+    return [_notice("No clip to show", labels.REFERENCE if view.is_reference else NOTHING)]
 
 
 def _clip(view: PlayerView, found: FoundClip) -> list[Html]:

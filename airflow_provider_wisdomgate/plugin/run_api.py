@@ -65,7 +65,7 @@ async def instances_of(airflow: Airflow, run: RunRef) -> list[Instance]:
     found = await asyncio.gather(*(_instances_of_task(airflow, run, task, turns) for task in tasks))
     # An Airflow that knows no filter by task answers each request with all of them: that is filtered here, too.
     known = {(each["task_id"], each["map_index"]): each for rows in found for each in rows if each["task_id"] in tasks}
-    return [_instance(run, known[key]) for key in sorted(known) if known[key].get("state") != "removed"]
+    return [instance_of(run, known[key]) for key in sorted(known) if known[key].get("state") != "removed"]
 
 
 async def runs_of(airflow: Airflow, dag_id: str, page: int) -> tuple[list[Run], int]:
@@ -117,7 +117,8 @@ async def _instances_of_task(
     return rows
 
 
-def _instance(run: RunRef, row: Mapping[str, Any]) -> Instance:
+def instance_of(run: RunRef, row: Mapping[str, Any]) -> Instance:
+    """Read a task instance of the API."""
     ref = TaskRef(run.dag_id, run.run_id, row["task_id"], row["map_index"])
     rendered = row.get("rendered_fields")
     label = row.get("rendered_map_index")

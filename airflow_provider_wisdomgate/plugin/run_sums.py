@@ -41,12 +41,14 @@ class RunClip:
 
     :param state: one of ``ALL_STATES``.
     :param is_unreadable: the storage did not answer.
+    :param is_reference: its XCom is a reference of a custom XCom backend.
     """
 
     instance: Instance
     found: FoundClip | None
     state: str
     is_unreadable: bool = False
+    is_reference: bool = False
 
     @property
     def creates(self) -> int:

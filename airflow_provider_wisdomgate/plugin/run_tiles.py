@@ -83,6 +83,8 @@ def _without_manifest(clip: RunClip, now: float) -> list[Any]:
     instance = clip.instance
     if clip.is_unreadable:
         return [UNREADABLE]
+    if clip.is_reference:
+        return [labels.REFERENCE]
     if clip.state in ("failed", "unknown"):
         return [NO_REQUEST if clip.state == "failed" else NOT_FOUND]
     if clip.state == "blocked":
