@@ -37,6 +37,8 @@ def tell_destination(context: Any, uri: str) -> None:
     Past a custom XCom backend, into the database itself: what such a one makes of a value, no page may follow.
     """
     ti = context.get("ti")
+    if ti is None:
+        return
     if plain := _plain_xcom():
         # Not the URI itself: when XComs are cleared, common.io's backend deletes what a value below its path points to.
         plain.set(key=DESTINATION_KEY, value=json.dumps({"uri": uri}), **_ids(ti))
