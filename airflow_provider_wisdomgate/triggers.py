@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How much later than the deadline Airflow itself ends a deferral, should no trigger run at all.
 BACKSTOP = timedelta(minutes=5)
+# After a connection that is not found.
+NEEDED_HERE = "The triggerer needs the workers' variable or secrets backend, too, or an entry in Airflow's database."
 
 
 class WisdomGateVideoTrigger(BaseTrigger):
@@ -120,7 +122,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
             if not isinstance(error, errors.ConfigurationError) or error.__cause__ is None:
                 return error
             # "Not found" is what Airflow says as well where a secrets backend or its database did not answer.
-            return errors.ConnectionBrokenError(error.message, video_id=self.video_id, next_step=error.next_step)
+            return errors.ConnectionBrokenError(error.message, video_id=self.video_id, next_step=NEEDED_HERE)
         except Exception as error:  # Airflow's own database or API was away: a failed poll like any other
             return errors.ConnectionBrokenError(f"The poll failed: {error!r}", video_id=self.video_id)
 

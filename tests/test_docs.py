@@ -34,6 +34,8 @@ def test_a_code_block_works(language: str, code: str, tmp_path: Path) -> None:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     elif language == "mermaid":
         check_names(code)
+    elif language == "dockerfile":
+        check_image(code)
     elif language == "console":  # with what it prints: tests/browser/test_lost_create.py compares that
         for line in re.findall(r"^\$ (.*)$", code, re.M):
             check_command(line)
@@ -68,6 +70,20 @@ def run_tests(code: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stdout
+
+
+def check_image(code: str) -> None:
+    """Compare with the versions here, and ask hadolint."""
+    from airflow_provider_wisdomgate import __version__
+
+    pins = (ROOT / "constraints.txt").read_text()
+    (airflow,) = re.findall(r"^FROM apache/airflow:(\S+)$", code, re.M)
+    assert f"apache-airflow=={airflow}\n" in pins
+    assert re.findall(r'"airflow-provider-wisdomgate\[\w+\]==(.+?)"', code) == [__version__]
+    if not (hadolint := Path(sys.executable).with_name("hadolint")).exists():
+        pytest.skip("hadolint is in the development environment only")
+    done = subprocess.run([hadolint, "-"], input=code, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def check_command(line: str) -> None:
