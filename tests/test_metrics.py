@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_wisdomgate import metrics
 
-stats = pytest.importorskip("airflow.sdk.observability.stats")  # Airflow 3.2+
+pytest.importorskip("airflow.sdk.observability.stats")  # Airflow 3.2+
 
 
 class Counter:
@@ -28,19 +28,28 @@ class Broken:
         raise socket.gaierror("no such host")
 
 
+def set_up(copy: str, factory: Any) -> None:
+    """Do what an Airflow process does first: 3.3 with a function of the module, 3.2 with one of the class."""
+    module = pytest.importorskip(copy)
+    if hasattr(module, "initialize"):
+        module.initialize(factory=factory, export_legacy_names=False)
+    else:
+        module.Stats.initialize(factory=factory)
+
+
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     metrics._chosen.clear()
     yield
     metrics._chosen.clear()
     for name in metrics.COPIES:
-        pytest.importorskip(name).initialize(factory=None, export_legacy_names=False)
+        set_up(name, None)
 
 
 @pytest.mark.parametrize("copy", metrics.COPIES)
 def test_a_counter_arrives_once_in_the_copy_that_is_set_up(copy: str) -> None:
     backend = Counter()
-    pytest.importorskip(copy).initialize(factory=lambda: backend, export_legacy_names=False)
+    set_up(copy, lambda: backend)
     metrics.count("creates")
     metrics.count("downloaded_bytes", 300)
     assert backend.told == [("wisdomgate.creates", 1), ("wisdomgate.downloaded_bytes", 300)]
@@ -50,12 +59,12 @@ def test_where_both_are_set_up_a_counter_arrives_once() -> None:
     """A task's process is forked from a scheduler that has set up its own."""
     backends = [Counter(), Counter()]
     for name, backend in zip(metrics.COPIES, backends, strict=True):
-        pytest.importorskip(name).initialize(factory=lambda backend=backend: backend, export_legacy_names=False)
+        set_up(name, lambda backend=backend: backend)
     metrics.count("polls")
     assert [backend.told for backend in backends] == [[("wisdomgate.polls", 1)], []]
 
 
 def test_metrics_that_are_off_or_broken_stop_nothing() -> None:
     metrics.count("polls")
-    stats.initialize(factory=Broken, export_legacy_names=False)
+    set_up(metrics.COPIES[0], Broken)
     metrics.count("polls")
