@@ -130,4 +130,6 @@ def test_a_folder_that_is_not_served_is_not_listed_whatever_a_task_says(page: Pa
     uris = [f"s3://aws_proxy@{page.s3.bucket}/secret/{index}.mp4" for index in range(CLIPS)]
     rendered = [{"destination": uri, "wisdomgate_conn_id": "c"} for uri in uris]
     leave("stored", RUN, [Left("many", index, "success", each) for index, each in enumerate(rendered)])
-    assert page.load() == {}
+    page.load()
+    # Airflow before 3.3 lists no rendered fields: there the clips' default names are looked for, where it is allowed.
+    assert not any("secret" in target for _, target in page.proxy.asked)
