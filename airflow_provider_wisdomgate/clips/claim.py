@@ -91,6 +91,8 @@ class ClipClaim:
             except errors.LostCreateError:
                 if self.on_lost_create == "find" and found and found.manifest and self._find_again(found.manifest):
                     continue
+                if found and self.destination.read() != found.manifest:
+                    continue  # looking took its time: its owner, or another try, has written more since
                 raise
             if isinstance(step, Follow | Done):
                 return step, step.found

@@ -109,7 +109,9 @@ def _after_failed_poll(wait: Wait, error: errors.WisdomGateError, now: float, ji
     # After one 401 the connection is read again: somebody may have changed the key.
     has_second_chance = unknown or (is_401 and wait.unauthorized < MAX_UNAUTHORIZED)
     is_final = not error.is_transient and not has_second_chance
-    if is_final or wait.not_found >= MAX_NOT_FOUND or wait.failed_polls >= MAX_FAILED_POLLS:
+    # Who has a second chance has it after the last failed poll, too: the error would be final, said by one bad answer.
+    is_enough = wait.failed_polls >= MAX_FAILED_POLLS and not has_second_chance
+    if is_final or is_enough or wait.not_found >= MAX_NOT_FOUND:
         return Ended("refused", wait.last, error)
     delay = wait.poll_interval * FAILED_POLL_DELAY * 2**wait.failed_polls * (0.9 + 0.2 * jitter)
     asked = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)

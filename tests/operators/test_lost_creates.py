@@ -13,7 +13,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import transitions
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
+from airflow_provider_wisdomgate.clips.ledger import Claim, Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -126,3 +126,17 @@ def test_a_record_that_changed_while_the_list_was_read_is_searched_for_again(loc
         [None, NOW + 5],
         replace(lost, lost_at=NOW + 5),
     )
+
+
+def test_a_claim_that_was_given_back_while_the_list_was_read_is_not_called_lost(local: LocalPlace) -> None:
+    """Its create made nothing, as its owner has learnt meanwhile: the destination is free [sim]."""
+    destination = Destination(local.uri("cat.mp4"))
+    lost = replace(LOST, uri=destination.uri, claim_seconds=0.0)
+    put_manifest(lost)
+
+    def look_up(record: Manifest) -> Video | None:
+        destination.update(lambda found: transitions.returned(found, lost))
+        return None
+
+    step, mine = ClipClaim(destination, Wanted({}, "f"), on_lost_create="find", look_up=look_up).begin()
+    assert (type(step), mine.claim_id != lost.claim_id, destination.read()) == (Claim, True, mine)

@@ -109,6 +109,21 @@ POLLS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
         FAULT,
         end("refused", RUNNING, FAULT),
     ),
+    "a 401 as the last one has its second chance": (
+        replace(WAIT, failed_polls=MAX_FAILED_POLLS - 1, last=RUNNING),
+        BAD_KEY,
+        again(40.0, failed_polls=MAX_FAILED_POLLS, unauthorized=1, last=RUNNING),
+    ),
+    "and is over if that is a fault": (
+        replace(WAIT, failed_polls=MAX_FAILED_POLLS, unauthorized=1, last=RUNNING),
+        FAULT,
+        end("refused", RUNNING, FAULT),
+    ),
+    "a 404 as the last one": (
+        replace(WAIT, failed_polls=MAX_FAILED_POLLS - 1),
+        MISSING,
+        again(40.0, failed_polls=MAX_FAILED_POLLS, not_found=1),
+    ),
     "a good poll after failed polls": (replace(WAIT, failed_polls=9), RUNNING, again(10.0, last=RUNNING)),
     "429 is no failed poll": (replace(WAIT, failed_polls=9), SLOW_DOWN, again(10.0, failed_polls=9)),
     "401 at first, the connection is read again": (WAIT, BAD_KEY, again(3.333333, failed_polls=1, unauthorized=1)),
