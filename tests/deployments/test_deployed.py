@@ -107,8 +107,6 @@ def environment(folder: Path, statsd: int) -> dict[str, str]:
         "AIRFLOW__METRICS__STATSD_PORT": str(statsd),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__PARALLELISM": "2",
-        # So late Airflow sees that a task has deferred; it fails one whose trigger fires before.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
     }
 
 

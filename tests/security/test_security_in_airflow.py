@@ -24,7 +24,7 @@ DAGS = """
 from airflow.sdk import DAG
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator as Generate
 
-common = {"model": "any", "seconds": 1, "size": "64x48", "deferrable": True, "poll_interval": 1, "timeout": 120}
+common = {"model": "any", "seconds": 1, "size": "64x48", "deferrable": True, "poll_interval": 4, "timeout": 120}
 with DAG("searched", schedule=None) as dag:
     Generate(task_id="environment", prompt="a cat", **common)
     Generate(task_id="database", prompt="a dog", wisdomgate_conn_id="stored", **common)
