@@ -199,9 +199,16 @@ class UnexpectedReplyError(GatewayError):
 class VideoFailedError(GatewayError):
     """The gateway gave up on the video. A new create may succeed."""
 
+    next_step = (
+        "A retry or a clear of the task asks for a new video, which is paid for; whether this one was, the gateway's "
+        "usage page says."
+    )
+
 
 class VideoFailedForGoodError(VideoFailedError, AirflowFailException):
     """The gateway gave up on the video, and whoever waits for it cannot make another."""
+
+    next_step = "Whether it was paid for, the gateway's usage page says. Clear the task that creates to make another."
 
 
 class LostCreateError(WisdomGateError, AirflowFailException):

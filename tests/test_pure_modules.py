@@ -26,6 +26,7 @@ PURE_MAY = {
     "contextlib",
     "dataclasses",
     "datetime",
+    "difflib",
     "email.utils",
     "functools",
     "hashlib",

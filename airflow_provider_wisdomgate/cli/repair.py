@@ -18,6 +18,7 @@ from airflow_provider_wisdomgate.cli.places import destination_of, hook_for, man
 from airflow_provider_wisdomgate.cli.run import DIFFERS
 from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
 from airflow_provider_wisdomgate.clips.folder import age_at, state_at
+from airflow_provider_wisdomgate.clips.ledger import create_window
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
 from airflow_provider_wisdomgate.clips.repairs import Repair, adopt, forget
@@ -28,8 +29,6 @@ from airflow_provider_wisdomgate.polling.events import result_of
 
 ID_REMEDY = "Give the id that the gateway shows."
 POLL_INTERVAL = 10.0
-# A video that the gateway made so long before or after the claim is hardly this one's.
-SUSPICIOUS = 3600.0
 
 
 def adopt_clip(arguments: Namespace) -> int:
@@ -60,7 +59,8 @@ def _doubts(manifest: Manifest, video: Video) -> tuple[str, ...]:
     model = manifest.request.get("model")
     if video.model and model and video.model != model:
         doubts.append(f"DOUBTFUL: it was made by {video.model}, the task asked {model}.")
-    if video.created_at and abs(video.created_at - manifest.claimed_at) > SUSPICIOUS:
+    first, last = create_window(manifest)
+    if video.created_at and not first <= video.created_at <= last:
         doubts.append(f"DOUBTFUL: the task's create was begun at {moment_of(manifest.claimed_at)}.")
     if video.is_failed:
         doubts.append(f"DOUBTFUL: it is {video.status}.")

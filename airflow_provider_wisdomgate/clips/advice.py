@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 
 
 def command(verb: str, uri: str, *more: str) -> str:
@@ -10,10 +11,18 @@ def command(verb: str, uri: str, *more: str) -> str:
     return " ".join(["wisdomgate clips", verb, shlex.quote(uri), *more])
 
 
-def lost_create_advice(uri: str) -> str:
-    """Return what a person does about a lost create at a destination."""
+def utc(epoch: float) -> str:
+    """Write epoch seconds as people read them on a usage page."""
+    return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M:%S} UTC" if 0 <= epoch < 1e11 else f"{epoch:g}"
+
+
+def lost_create_advice(uri: str, begun: float) -> str:
+    """Return what a person does about a lost create at a destination.
+
+    :param begun: epoch seconds.
+    """
     return (
-        "Look at the gateway's usage page whether a video was made at that time. "
+        f"Look at the gateway's usage page whether a video was made at about {utc(begun)}. "
         f"It was: {command('adopt', uri, '--video-id <id>')} and run the task again, which fetches it. "
         f"It was not, or it may be paid again: {command('forget', uri)} and run the task again."
     )

@@ -98,6 +98,13 @@ class ClipClaim:
                 return step, step.found
             if isinstance(step, Claim) and (mine := self._claim(found, attempt_seconds)):
                 return step, mine
+            if isinstance(step, Await) and delay == AWAIT_DELAY:
+                log.info(
+                    "Another try may be sending the create of %s at this moment: waiting for its video's id, "
+                    "%.0f s at most",
+                    self.destination.uri,
+                    step.seconds,
+                )
             # An Await, or another try was quicker: read again.
             interruptible_sleep(min(delay, step.seconds) if isinstance(step, Await) else AWAIT_DELAY, self.check)
             delay = min(delay * 1.5, LONGEST_AWAIT_DELAY)
@@ -157,7 +164,7 @@ class ClipClaim:
             video = send(lambda: self._keep_claim(mine))
         except errors.LostCreateError as error:
             self._change(lambda found: transitions.ended(found, mine, time.time()))
-            error.next_step = lost_create_advice(self.destination.uri)
+            error.next_step = lost_create_advice(self.destination.uri, mine.claimed_at)
             raise
         except errors.WisdomGateError:
             self.give_back(mine)

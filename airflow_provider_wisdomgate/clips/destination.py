@@ -60,6 +60,11 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
             next_step="Set the connection's 'Storage path', or the option [wisdomgate] storage_path "
             "(AIRFLOW__WISDOMGATE__STORAGE_PATH), or give an absolute destination.",
         )
+    if "://" not in storage_path and not storage_path.startswith("/"):
+        raise errors.ConfigurationError(
+            f"The storage path {storage_path!r} must be absolute; ~ is not read.",
+            next_step="Write the whole path, or a URI, into the connection or the option [wisdomgate] storage_path.",
+        )
     return inside(storage_path, name)
 
 

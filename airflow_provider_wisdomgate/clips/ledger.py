@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.advice import command, lost_create_advice
+from airflow_provider_wisdomgate.clips.advice import command, lost_create_advice, utc
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
 
@@ -25,6 +25,10 @@ OnLostCreate = Literal["fail", "find", "create"]
 
 # The gateway's clock and ours may be so far apart.
 LISTED_TIME_MARGIN = 60.0
+# What an error says of whose clip something is, and how many characters of a differing value.
+OWNER = ("dag_id", "run_id", "task_id", "map_index")
+LONGEST_TOLD = 120
+PROMPT = {"prompt", "prompt_sha256"}
 
 # How long the claims of version 0.1.0 were taken to be alive: they do not say it themselves.
 OLD_CLAIM_SECONDS = 420.0
@@ -137,7 +141,15 @@ def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_ex
         raise _taken(f"another request is being created there right now ({_differences(found, wanted)})", found)
     if if_exists == "replace":
         return Claim(found)
-    raise _taken(f"another request's clip belongs there ({_differences(found, wanted)})", found)
+    if found.phase == "creating" and not found.video_id:
+        error = _taken(
+            f"no clip is there, but another request's create{_owner(found)}, begun at {utc(found.claimed_at)}, "
+            f"was lost ({_differences(found, wanted)})",
+            found,
+        )
+        error.next_step = f"{lost_create_advice(found.uri, found.claimed_at)} Or give the task another destination."
+        raise error
+    raise _taken(f"another request's clip belongs there{_owner(found)} ({_differences(found, wanted)})", found)
 
 
 def _stored(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists) -> Step:
@@ -193,8 +205,7 @@ def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt
     options = lost_options(found)
     if options is None:
         return None
-    over = found.claimed_at + (found.claim_seconds or OLD_CLAIM_SECONDS) if found.lost_at is None else found.lost_at
-    first, last = found.claimed_at - LISTED_TIME_MARGIN, over + LISTED_TIME_MARGIN
+    first, last = create_window(found)
     known = {found.video_id, *(record.get("video_id") for record in _records_below(found))}
     fitting = [
         video
@@ -207,6 +218,12 @@ def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt
         and all(getattr(video, name) in (None, options[name]) for name in options)
     ]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def create_window(found: Manifest) -> tuple[float, float]:
+    """Return between which times (epoch seconds) a claim's create can have made a video, by a gateway's clock."""
+    over = found.claimed_at + (found.claim_seconds or OLD_CLAIM_SECONDS) if found.lost_at is None else found.lost_at
+    return found.claimed_at - LISTED_TIME_MARGIN, over + LISTED_TIME_MARGIN
 
 
 def lost_options(found: Manifest) -> Mapping[str, str] | None:
@@ -227,12 +244,16 @@ def _records_below(found: Manifest) -> Iterator[Mapping[str, Any]]:
 
 def lost_create(found: Manifest) -> errors.LostCreateError:
     """Say what is known of a create whose answer nobody wrote down."""
-    who = ", ".join(f"{key} {value}" for key, value in found.made_by.items() if key != "round")
     return errors.LostCreateError(
-        f"A create was begun at {found.claimed_at:.0f} (epoch seconds) for {found.uri} and its answer never "
-        f"recorded{f' ({who})' if who else ''}: the video may exist and be paid for.",
-        next_step=lost_create_advice(found.uri),
+        f"A create for {found.uri} was begun at {utc(found.claimed_at)} and its answer never recorded"
+        f"{_owner(found)}: the video may exist and be paid for.",
+        next_step=lost_create_advice(found.uri, found.claimed_at),
     )
+
+
+def _owner(found: Manifest) -> str:
+    who = ", ".join(f"{key} {value}" for key, value in found.made_by.items() if key in OWNER)
+    return f" ({who})" if who else ""
 
 
 def _not_ours() -> errors.DestinationTakenError:
@@ -240,8 +261,9 @@ def _not_ours() -> errors.DestinationTakenError:
 
 
 def _taken(why: str, found: Manifest | None = None) -> errors.DestinationTakenError:
+    place = f"The destination {found.uri}" if found else "The destination"
     return errors.DestinationTakenError(
-        f"The destination is taken: {why}",
+        f"{place} is taken: {why}",
         next_step="Give the task another destination, or if_exists='replace'.",
         video_id=found.video_id if found else None,
     )
@@ -252,10 +274,16 @@ def _differences(found: Manifest, wanted: Wanted) -> str:
         here, there = (record.request.get("base_url") for record in (wanted, found))
         return f"video {found.video_id} of {there} there, video {wanted.video_id} of {here} wanted"
     old, new = _flat(found.request), _flat(wanted.request)
-    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return "; ".join(
-        f"{key}: {old.get(key)!r} there, {new.get(key)!r} wanted" for key in changed if key != "prompt"
-    ) or ("the requests' fingerprints differ")
+    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    told = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} wanted" for key in sorted(changed - PROMPT)]
+    if changed & PROMPT:  # its words may be nobody's business here
+        told.append(f"the prompt is another one; the one there: {command('show', found.uri)}")
+    return "; ".join(told) or "the requests' fingerprints differ"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_TOLD else f"{text[:LONGEST_TOLD]}..."
 
 
 def _flat(request: Mapping[str, Any]) -> dict[str, Any]:

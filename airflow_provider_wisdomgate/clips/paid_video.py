@@ -24,6 +24,14 @@ from airflow_provider_wisdomgate.metrics import count
 if TYPE_CHECKING:
     from airflow_provider_wisdomgate.gateway.content import Content
 
+# Errors of a wait or a download that end a try, and not the video.
+LEAVES_IT_PAID = (
+    *(errors.AuthenticationError, errors.PermissionDeniedError, errors.RateLimitedError, errors.GatewayFaultError),
+    *(errors.UnexpectedReplyError, errors.UnreachableError, errors.ConnectionBrokenError),
+    *(errors.ContentError, errors.StorageError),
+)
+GOES_ON = "The video is paid for and recorded: a retry or a clear of the task goes on with it and sends no create."
+
 # What a download returns: a manifest in phase "stored".
 StoredVideo = Manifest
 
@@ -55,6 +63,9 @@ class PaidVideo:
         except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
             if stored := self.record_failure(error):
                 return stored
+            raise
+        except LEAVES_IT_PAID as error:
+            error.next_step = f"{error.next_step or ''} {GOES_ON}".lstrip()
             raise
 
     def record_failure(self, error: errors.WisdomGateError) -> StoredVideo | None:

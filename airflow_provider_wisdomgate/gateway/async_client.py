@@ -28,6 +28,7 @@ from airflow_provider_wisdomgate.gateway.transport import (
     proxy_of,
     root_cause,
     tls_context,
+    unreachable,
 )
 from airflow_provider_wisdomgate.gateway.urls import next_hop
 
@@ -114,7 +115,7 @@ class AsyncClient:
             ):
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
-            raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error
+            raise unreachable(url, error) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             cause = None if LOGIN.search(str(error)) else error
             raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from cause

@@ -96,7 +96,7 @@ class Client:
                 **content_type,
                 **(more_headers or {}),
             }
-            with typed_errors():
+            with typed_errors(url):
                 response = self._request(call, url, headers, body)
             with response:
                 location = response.headers.get("location")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -113,8 +114,7 @@ def _api_key(conn_id: str, key: str | None) -> Secret:
     if not key:
         raise errors.ConfigurationError(
             f"Connection {conn_id!r} has no API key.",
-            next_step=f"Put it into the password field: airflow connections add {conn_id} "
-            "--conn-type wisdomgate --conn-password '<key>'.",
+            next_step="Put it into the connection's password field, in Admin > Connections or where else it stands.",
         )
     if not KEY.fullmatch(key):
         raise errors.ConfigurationError(
@@ -179,10 +179,19 @@ def _cert(conn_id: str, value: Any) -> str | tuple[str, str] | None:
 
 
 def _header(conn_id: str, name: str, value: Any) -> Secret:
+    if not name.lower().startswith("x-") and (meant := get_close_matches(_plain(name), OWN_EXTRAS, 1, 0.85)):
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: there is no extra {name!r}; it would be sent as a header.",
+            next_step=f"Write {meant[0]!r}.",
+        )
     text = Secret(str(value).strip())
     if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(text):
         raise errors.ConfigurationError(f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.")
     return text
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-\s]", "_", name.strip().lower())
 
 
 def read_proxies(value: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -21,6 +22,7 @@ IN_HANDSHAKE = frozenset(
     {"CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}
     | {"TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_UNRECOGNIZED_NAME"}
 )
+NO_TLS = "The server there does not speak TLS: if that is meant, write http:// in the connection's Base URL."
 # Of a proxy that refuses to connect, aiohttp quotes the whole address.
 LOGIN = re.compile(r"//[^/\s]*@")
 
@@ -72,16 +74,32 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 @contextmanager
-def typed_errors() -> Iterator[None]:
-    """Turn the errors of requests and urllib3 into ours, by whether the request may have arrived."""
+def typed_errors(url: str = "") -> Iterator[None]:
+    """Turn the errors of requests and urllib3 into ours, by whether the request may have arrived.
+
+    :param url: where a connection was to be made.
+    """
     try:
         yield
     except requests.exceptions.ConnectTimeout as error:
-        raise errors.UnreachableError(f"No connection to the gateway within {CONNECT_TIMEOUT:g} s") from error
+        raise errors.UnreachableError(f"No connection to {place_of(url)} within {CONNECT_TIMEOUT:g} s") from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if _never_arrived(error):
-            raise errors.UnreachableError(f"No connection to the gateway: {root_cause(error)}") from error
+            raise unreachable(url, error) from error
         raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from error
+
+
+def place_of(url: str) -> str:
+    """Return ``scheme://host:port`` of a URL, without a login in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "the gateway"
+
+
+def unreachable(url: str, error: BaseException) -> errors.UnreachableError:
+    """Say that no connection came about, where to, and why."""
+    why = root_cause(error)
+    next_step = NO_TLS if "WRONG_VERSION_NUMBER" in why or "record layer" in why else None
+    return errors.UnreachableError(f"No connection to {place_of(url)}: {why}", next_step=next_step)
 
 
 def _never_arrived(error: BaseException) -> bool:
@@ -105,4 +123,6 @@ def root_cause(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         seen = inner
-    return LOGIN.sub("//", f"{type(seen).__name__}: {str(seen).rpartition(': ')[2] or seen}")
+    # OpenSSL's begins with "[SSL: ITS_NAME] ".
+    words = re.sub(r"^.*: (?![^\[]*\])", "", str(seen)) or str(seen)
+    return LOGIN.sub("//", f"{type(seen).__name__}: {words}")

@@ -22,11 +22,13 @@ UNFINISHED_STATES = {
 }
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 REFRESH_SECONDS = 10
+NO_REQUEST = "The task failed before a request was written down; its log says why."
 REFERENCE = (
-    "The task's XCom is an address, but no clip's: most likely a reference that a custom XCom backend left. This page "
-    "opens none, and no clip stands where the task's destination leads below storage_path or served_paths. Clear the "
-    "task: this package's operators now write the place past the backend, and a clip that is stored is not paid for "
-    "again (if_exists='skip'). A task of your own calls airflow_provider_wisdomgate.links.tell_destination."
+    "The task's XCom is an address that does not end in .mp4, .mov or .webm. Either the task's destination has no such "
+    "ending: this page serves no other files. Or a custom XCom backend left a reference: this page opens none, and no "
+    "clip stands where the task's destination leads below storage_path or served_paths. Clear the task then: this "
+    "package's operators now write the place past the backend, and a clip that is stored is not paid for again "
+    "(if_exists='skip'). A task of your own calls airflow_provider_wisdomgate.links.tell_destination."
 )
 
 

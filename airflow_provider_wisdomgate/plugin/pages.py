@@ -74,7 +74,8 @@ def _task_page(ti: TaskRef) -> str:
 def _nothing(view: PlayerView) -> list[Html]:
     if view.siblings and view.ti.map_index < 0:
         return [_notice("Choose a clip", MAPPED)]
-    return [_notice("No clip to show", labels.REFERENCE if view.is_reference else NOTHING)]
+    why = labels.REFERENCE if view.is_reference else NOTHING
+    return [_notice("No clip to show", f"{labels.NO_REQUEST} Or: {why}" if view.state == "failed" else why)]
 
 
 def _clip(view: PlayerView, found: FoundClip) -> list[Html]:

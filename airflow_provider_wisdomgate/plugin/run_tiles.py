@@ -23,7 +23,6 @@ WORDS = {
     "unknown": "not found",
 }
 LONGEST_REASON = 200
-NO_REQUEST = "The task failed before a request was written down; its log says why."
 UNREADABLE = "The API server cannot read the storage; its log says why."
 NOT_FOUND = "The task has not said where its clip is, or this page may not look there, or no manifest of this DAG is."
 
@@ -86,7 +85,7 @@ def _without_manifest(clip: RunClip, now: float) -> list[Any]:
     if clip.is_reference:
         return [labels.REFERENCE]
     if clip.state in ("failed", "unknown"):
-        return [NO_REQUEST if clip.state == "failed" else NOT_FOUND]
+        return [labels.NO_REQUEST if clip.state == "failed" else NOT_FOUND]
     if clip.state == "blocked":
         return ["A task before it failed."]
     if clip.state == "skipped":

@@ -270,11 +270,14 @@ def test_a_download_goes_by_the_video_id_and_its_gateway(
 
 # ---------------------------------------------------------------------------------------- what is said
 
+WHOSE = "(dag_id d, run_id r1, task_id t, map_index -1)"
+ANOTHER_PROMPT = f"the prompt is another one; the one there: wisdomgate clips show {URI}"
+
 
 def test_a_lost_create_says_when_where_and_whose() -> None:
     error = lost_create(found("creating", made_by=ME | {"map_index": 3}))
     assert error.message == (
-        f"A create was begun at 1000000 (epoch seconds) for {URI} and its answer never recorded "
+        f"A create for {URI} was begun at 1970-01-12 13:46:40 UTC and its answer never recorded "
         "(dag_id d, run_id r1, task_id t, map_index 3): the video may exist and be paid for."
     )
     assert f"wisdomgate clips adopt {URI} --video-id <id>" in str(error)
@@ -286,8 +289,8 @@ def test_a_taken_destination_names_the_difference_but_not_the_prompts() -> None:
         next_step(STORED, SIZE, wanted(OTHER), if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.as_dict() == {
         "error": TAKEN,
-        "message": "The destination is taken: another request's clip belongs there (fps: None there, 24 wanted; "
-        "model: 'sora-2' there, 'veo-9' wanted; seconds: '8' there, '4' wanted)",
+        "message": f"The destination {URI} is taken: another request's clip belongs there {WHOSE} (fps: None there, "
+        f"24 wanted; model: 'sora-2' there, 'veo-9' wanted; seconds: '8' there, '4' wanted; {ANOTHER_PROMPT})",
         "next_step": "Give the task another destination, or if_exists='replace'.",
         "video_id": "video_1",
     }
@@ -297,8 +300,8 @@ def test_a_taken_destination_names_the_videos_of_a_download() -> None:
     with pytest.raises(errors.DestinationTakenError) as caught:
         next_step(STORED, SIZE, ANOTHER, if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.message == (
-        "The destination is taken: another request's clip belongs there (video video_1 of https://g/v1 there, "
-        "video video_2 of https://g/v1 wanted)"
+        f"The destination {URI} is taken: another request's clip belongs there {WHOSE} (video video_1 of "
+        "https://g/v1 there, video video_2 of https://g/v1 wanted)"
     )
 
 
@@ -306,8 +309,16 @@ def test_requests_that_differ_only_in_the_prompt_say_so_without_it() -> None:
     with pytest.raises(errors.DestinationTakenError) as caught:
         next_step(STORED, SIZE, wanted(REQUEST | {"prompt": "dog"}), if_exists="skip", on_lost_create="fail", age=YOUNG)
     assert caught.value.message == (
-        "The destination is taken: another request's clip belongs there (the requests' fingerprints differ)"
+        f"The destination {URI} is taken: another request's clip belongs there {WHOSE} ({ANOTHER_PROMPT})"
     )
+
+
+def test_where_another_requests_create_was_lost_the_error_says_so_and_what_to_do() -> None:
+    """A Base URL that was wrong at first: no clip is there, and forgetting the claim is the way on."""
+    lost = found("creating", made_by=ME, video_id=None, claim_seconds=60.0)
+    with pytest.raises(errors.DestinationTakenError, match="no clip is there, but another request's create") as caught:
+        next_step(lost, None, wanted(REQUEST | {"seconds": "9"}), if_exists="skip", on_lost_create="fail", age=OLD)
+    assert f"wisdomgate clips forget {URI}" in str(caught.value)
 
 
 def test_a_refusal_found_in_a_manifest_keeps_its_facts_and_says_how_to_go_on() -> None:

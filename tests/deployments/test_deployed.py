@@ -167,7 +167,7 @@ WORDS = {
     "wrong key": (False, "Invalid token: the API key is missing or wrong. (HTTP 401, "),
     "nobody there": (
         False,
-        "No connection to the gateway: NewConnectionError: [Errno 111] Connection refused.",
+        "No connection to http://127.0.0.1:9: NewConnectionError: [Errno 111] Connection refused.",
     ),
 }
 

@@ -180,6 +180,24 @@ def test_a_number_of_the_connection_that_is_none_is_named(name: str, value: Any,
         _ = WisdomGateHook().settings
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("request_per_minute", "requests_per_minute"), ("storage-path", "storage_path"), ("Timeouts", "timeout")],
+)
+def test_a_misspelt_extra_is_no_header(name: str, meant: str, connect: Connect) -> None:
+    connect(extra={name: "5", "X-Timeout": "5", "X-Storage-Path": "mine"})
+    with pytest.raises(errors.ConfigurationError, match=f"no extra '{name}'; .* Write '{meant}'"):
+        _ = WisdomGateHook().settings
+
+
+@pytest.mark.parametrize("folder", ["~/clips", "clips"])
+def test_a_storage_path_that_is_not_absolute_is_named(folder: str, connect: Connect, sandbox: Sandbox) -> None:
+    connect(extra={"storage_path": folder})
+    with pytest.raises(errors.ConfigurationError, match=f"The storage path '{folder}' must be absolute"):
+        WisdomGateHook().download_video("video_1", "cat.mp4")
+    assert sandbox.requests() == []
+
+
 @pytest.mark.parametrize("value", ["xml", "JSON", 1, ["form"]])
 def test_an_encoding_of_creates_that_is_none_is_refused(value: Any, connect: Connect) -> None:
     connect(extra={"create_as": value})
@@ -310,7 +328,7 @@ def test_the_test_button_names_a_missing_key(connect: Connect) -> None:
 def test_the_test_button_names_an_unreachable_host(connect: Connect) -> None:
     connect(host="http://127.0.0.1:9")
     works, message = WisdomGateHook().test_connection()
-    assert (works, message.startswith("No connection to the gateway")) == (False, True)
+    assert (works, message.startswith("No connection to http")) == (False, True)
 
 
 def test_the_test_button_names_a_wrong_path(connect: Connect, sandbox: Sandbox) -> None:

@@ -144,9 +144,10 @@ def create() -> None:
 def test_what_speaks_no_tls_gets_no_create(
     sandbox: Sandbox, poll: Callable[[str], str], quick: None, connect: Connect
 ) -> None:
-    connect(host=sandbox.url.replace("http:", "https:"))
+    url = sandbox.url.replace("http:", "https:")
+    connect(host=url)
     for ask in (create, lambda: poll("video_1")):
-        with pytest.raises(errors.UnreachableError):
+        with pytest.raises(errors.UnreachableError, match=f"No connection to {url}: .*write http://"):
             ask()
 
 

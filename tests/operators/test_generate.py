@@ -115,7 +115,7 @@ def test_a_failed_download_is_retried_without_a_create(
     fault: str, generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     fault = f"{fault}x1" if fault.endswith("403") else fault
-    with pytest.raises(errors.WisdomGateError):
+    with pytest.raises(errors.WisdomGateError, match="is paid for and recorded: a retry or a clear"):
         generate(f"render=0 content={fault}").execute(context())
     assert (manifest_of(local)["phase"], local.names()) == ("created", ["cat.mp4.json"])
     generate(f"render=0 content={fault}").execute(context())
@@ -235,7 +235,7 @@ def test_skip_names_the_difference_to_another_requests_clip(
     asked_before = len(sandbox.requests())
     with pytest.raises(errors.DestinationTakenError, match="aspect: None there, '16:9' wanted"):
         generate(fields={"aspect": "16:9"}).execute(context())
-    with pytest.raises(errors.DestinationTakenError, match="prompt_sha256"):
+    with pytest.raises(errors.DestinationTakenError, match="the prompt is another one"):
         generate(text="a dog").execute(context())
     assert (len(sandbox.requests()), local.read("cat.mp4")) == (asked_before, whole())
 

@@ -155,7 +155,7 @@ def test_a_reference_is_never_opened_and_the_page_says_what_to_do(site: Site) ->
     kept.write_text(json.dumps({"uri": str(stored)}))
     page = site.page("many", 0)
     assert (page.status_code, site.page("many", 0, "clip").status_code) == (404, 404)
-    assert "a reference that a custom XCom backend left" in page.text
+    assert "a custom XCom backend left a reference" in page.text
     assert "Clear the task" in page.text
     run = site.vera.get(f"/wisdomgate/run/kept/{quote(site.run, safe='')}/videos?state=unknown").text
-    assert "a reference that a custom XCom backend left" in run
+    assert "a custom XCom backend left a reference" in run
