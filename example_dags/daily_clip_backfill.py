@@ -1,6 +1,8 @@
 """One clip a day, named by its day and announced as an asset. A backfill pays for missing days only.
 
 airflow backfill create --dag-id daily_clip_backfill --from-date 2026-01-01 --to-date 2026-01-31
+
+Days that have a run already need --reprocess-behavior completed. A run by hand needs a logical date.
 """
 
 from datetime import datetime
