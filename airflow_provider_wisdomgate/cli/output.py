@@ -9,13 +9,14 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from airflow_provider_wisdomgate.clips.advice import utc
 
 # Wide enough that what another program reads is never folded.
 PIPE_WIDTH = 10_000
@@ -145,4 +146,4 @@ def moment_of(epoch: Any) -> str:
     """Write epoch seconds as UTC; what is no time as it is."""
     if not isinstance(epoch, int | float) or not 0 < epoch < 1e11:
         return "" if epoch is None else str(epoch)
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc(epoch)
