@@ -32,10 +32,6 @@ from airflow_provider_wisdomgate.gateway.transport import (
 )
 from airflow_provider_wisdomgate.gateway.urls import next_hop
 
-# An answer that drips byte by byte is given up after so many times the seconds that it may have without a byte. More
-# than one, because waiting for a free connection is part of it.
-MOST_TIMEOUTS = 5
-
 
 class AsyncClient:
     """Sends calls on an aiohttp session of its own, which belongs to the event loop it is opened in."""
@@ -100,19 +96,16 @@ class AsyncClient:
         timeout = _timeout(call.timeout) if call.timeout else self._timeout
         target = URL(url, encoded=True)
         try:
-            async with (
-                asyncio.timeout(MOST_TIMEOUTS * (call.timeout or self.settings.timeout)),
-                self._session.request(
-                    call.method,
-                    target,
-                    data=data,
-                    headers=headers,
-                    timeout=timeout,
-                    proxy=self._proxy_of(target),
-                    ssl=self._tls or (target.scheme != "https") or await self._read_tls_files(),
-                    allow_redirects=False,
-                ) as response,
-            ):
+            async with self._session.request(
+                call.method,
+                target,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                proxy=self._proxy_of(target),
+                ssl=self._tls or (target.scheme != "https") or await self._read_tls_files(),
+                allow_redirects=False,
+            ) as response:
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise unreachable(url, error) from error
@@ -145,6 +138,7 @@ class AsyncClient:
 
 
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # No total: its timer cost each poll a quarter more. An answer that drips ends with the deferral (BACKSTOP).
     return aiohttp.ClientTimeout(total=None, sock_connect=min(CONNECT_TIMEOUT, seconds), sock_read=seconds)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,8 +13,6 @@ from support import SHORT_SILENCE, tls_in_front_of
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
-from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
-from airflow_provider_wisdomgate.gateway.connection import read_settings_async
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
@@ -53,15 +50,6 @@ def test_a_create_over_tls_is_lost_likewise(dripping: Gateway, connect: Connect,
 def test_a_poll_of_the_hook_ends(dripping: Gateway) -> None:
     with pytest.raises(errors.ConnectionBrokenError):
         WisdomGateHook().client.send(routes.get_video("vid_1"), ONCE)
-
-
-def test_a_poll_of_the_trigger_ends(dripping: Gateway) -> None:
-    async def poll() -> None:
-        async with AsyncClient(await read_settings_async("wisdomgate_default")) as client:
-            await client.send(routes.get_video("vid_1"), ONCE)
-
-    with pytest.raises(errors.ConnectionBrokenError):
-        asyncio.run(poll())
 
 
 def test_a_clip_may_take_longer_and_the_next_answer_has_its_time_again(connect: Connect) -> None:
