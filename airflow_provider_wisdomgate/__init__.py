@@ -23,8 +23,9 @@ FORM_EXTRAS = {
         "type": "string",
     },
     "requests_per_minute": {
-        "label": "Requests per minute",
-        "description": "How many status requests a minute one triggerer process sends. Unset: no cap.",
+        "label": "Polls per minute",
+        "description": "How many polls (status requests) a minute one triggerer process sends at most. Creates and "
+        "downloads do not count. Unset: no limit.",
         "type": "integer",
     },
     "timeout": {

@@ -173,7 +173,7 @@ class RateLimitedError(GatewayError):
     """429. ``retry_after`` is what the gateway asked for, in seconds, or None."""
 
     is_transient = True
-    next_step = "Set 'Requests per minute' on the connection, or run fewer tasks at once."
+    next_step = "Set 'Polls per minute' (requests_per_minute) on the connection, or run fewer tasks at once."
 
 
 class VideoNotReadyError(GatewayError):
