@@ -84,7 +84,8 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
         raise errors.ConfigurationError(
             f"There is no connection {conn_id!r}.",
             next_step=f"Add it in Admin > Connections, or: airflow connections add {conn_id} --conn-type wisdomgate "
-            f"--conn-host {DEFAULT_BASE_URL} --conn-password '<key>'.",
+            f"--conn-host {DEFAULT_BASE_URL} --conn-password '<key>'. This process looked in the Airflow of "
+            f"AIRFLOW_HOME={os.path.expanduser(os.environ.get('AIRFLOW_HOME', '~/airflow'))}.",
         ) from error
 
 

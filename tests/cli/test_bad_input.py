@@ -68,6 +68,15 @@ def test_bad_input_is_one_line_and_changes_nothing(
     assert sandbox.counts()["creates"] == 0
 
 
+@pytest.mark.usefixtures("_metadata")
+def test_a_connection_that_is_not_found_names_the_airflow_that_was_looked_in(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_HOME", "/srv/other-home")
+    ran = cli("test", "--conn-id", "nobody")
+    assert (ran.status, "AIRFLOW_HOME=/srv/other-home." in ran.lines[-1]) == (2, True)
+
+
 def test_nobody_to_ask_is_an_error_that_names_the_option(cli: Cli, local: LocalPlace, connection: Any) -> None:
     put_manifest(manifest(local.uri("cat.mp4"), "creating", claim_seconds=0.0))
     before = as_files(local.folder)
