@@ -2,7 +2,8 @@
 
 airflow backfill create --dag-id daily_clip_backfill --from-date 2026-01-01 --to-date 2026-01-31
 
-Days that have a run already need --reprocess-behavior completed. A run by hand needs a logical date.
+Days that have a run already need --reprocess-behavior completed. A run by hand without a logical date makes the clip
+of the day on which it runs.
 """
 
 from datetime import datetime
@@ -25,9 +26,10 @@ with DAG(
         retries=3,
         outlets=[Asset("wisdomgate_daily_clip")],
     )
-    def clip(data_interval_start: datetime) -> dict:
+    def clip(data_interval_start: datetime | None = None, dag_run=None) -> dict:
         # The same for the same day, whenever it runs: a second backfill finds the clip there and asks for nothing.
-        day = f"{data_interval_start:%Y-%m-%d}"
+        # On Airflow 3 a run by hand may have no data interval; its run_after is when it was triggered.
+        day = f"{data_interval_start or dag_run.run_after:%Y-%m-%d}"
         return {"prompt": f"The harbour on {day}, seen from the lighthouse", "destination": f"harbour/{day}.mp4"}
 
     clip()
