@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.operators.base import before_the_create
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -57,7 +58,9 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         # Rendered already are the task's own arguments. What a function returns is data: it may be a user's text.
-        self._take(self.python_callable(*self.op_args, **kwargs))
+        answer = self.python_callable(*self.op_args, **kwargs)
+        with before_the_create():
+            self._take(answer)
         return WisdomGateGenerateVideoOperator.execute(self, context)
 
     def _take(self, answer: Any) -> None:

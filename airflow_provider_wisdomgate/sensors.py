@@ -151,6 +151,11 @@ class WisdomGateVideoSensor(BaseSensorOperator):
             self._fail(error)
 
     def _fail(self, error: errors.WisdomGateError) -> NoReturn:
+        if isinstance(error, errors.WaitTimeoutError):
+            error.next_step = (
+                "The video goes on at the gateway: clear the task to go on waiting. To wait longer, raise timeout "
+                f"({self.timeout:g} s)."
+            )
         self._skip_if_told(error)
         if isinstance(error, errors.WaitTimeoutError):
             raise AirflowSensorTimeout(str(error)) from error

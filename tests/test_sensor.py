@@ -242,8 +242,8 @@ def test_an_event_that_is_none_of_ours_is_an_error_and_no_success(event: Any, co
 def test_airflows_own_end_of_a_deferral_is_the_sensors_timeout(
     flags: dict[str, bool], error: type[Exception], context: Context
 ) -> None:
-    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True, **flags)
-    with pytest.raises(error):
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", timeout=70, deferrable=True, **flags)
+    with pytest.raises(error, match=r"clear the task to go on waiting. To wait longer, raise timeout \(70 s\)."):
         sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, context())
 
 

@@ -138,7 +138,11 @@ def _fetch(arguments: Namespace, destination: Destination, manifest: Manifest, v
             return video
         now = time.time()
         terms = Wait(now + arguments.timeout, POLL_INTERVAL, since=now, last=video)
-        return result_of(hook.wait_for_video(video_id, terms), may_recreate=True)
+        try:
+            return result_of(hook.wait_for_video(video_id, terms), may_recreate=True)
+        except errors.WaitTimeoutError as error:
+            error.next_step = f"Run the command again to go on waiting, or raise --timeout ({arguments.timeout:g} s)."
+            raise
 
     with progress(f"Fetching video {video_id}"):
         return PaidVideo(destination, manifest).finish(wait, hook.open_content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
+
+
+NO_CREATE = "This try sent no create, so it cost nothing."
 
 
 class WisdomGateBaseOperator(BaseOperator):
@@ -118,6 +123,24 @@ class CreateArguments(WisdomGateBaseOperator):
         if clash := own.keys() & fields.keys():
             raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
         return {**fields, **own}
+
+
+@contextmanager
+def before_the_create() -> Iterator[None]:
+    """Say of whatever is refused in here that it cost nothing."""
+    try:
+        yield
+    except (errors.ConfigurationError, errors.DestinationTakenError, errors.StorageError) as error:
+        error.next_step = f"{error.next_step or ''} {NO_CREATE}".lstrip()
+        raise
+
+
+def how_to_wait_longer(timeout: float, execution_timeout: timedelta | None) -> str:
+    """Name what ended a wait, after its deadline."""
+    if execution_timeout is None:
+        return f"To wait longer in one try, raise timeout ({timeout:g} s)."
+    theirs = execution_timeout.total_seconds()
+    return f"One try waits for timeout ({timeout:g} s) or execution_timeout ({theirs:g} s), the shorter one: raise it."
 
 
 def destination_of(destination: str | None, context: Context) -> str:

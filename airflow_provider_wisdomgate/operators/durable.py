@@ -28,15 +28,17 @@ from airflow_provider_wisdomgate.clips.ledger import (
 )
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import memory_of
-from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
+from airflow_provider_wisdomgate.clips.paid_video import GOES_ON, PaidVideo
 from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
 from airflow_provider_wisdomgate.operators.base import (
     WisdomGateBaseOperator,
+    before_the_create,
     check_amount,
     check_choice,
     destination_of,
+    how_to_wait_longer,
     made_by,
 )
 from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait
@@ -123,19 +125,20 @@ class DurableVideoOperator(WisdomGateBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the stored clip, or defer until the video is finished."""
-        self._check_arguments()
-        call = self._call()
-        claim = ClipClaim(
-            Destination(self._destination(context)),
-            self._wanted(call, context),
-            self.if_exists,
-            self.on_lost_create,
-            self._check,
-            memory_of(context),
-            self._find_lost,
-        )
-        tell_destination(context, claim.destination.uri)
-        step, manifest = claim.begin(longest_attempt(call))
+        with before_the_create():
+            self._check_arguments()
+            call = self._call()
+            claim = ClipClaim(
+                Destination(self._destination(context)),
+                self._wanted(call, context),
+                self.if_exists,
+                self.on_lost_create,
+                self._check,
+                memory_of(context),
+                self._find_lost,
+            )
+            tell_destination(context, claim.destination.uri)
+            step, manifest = claim.begin(longest_attempt(call))
         if isinstance(step, Done):
             if self.delete_after_download and step.found.made_by == claim.wanted.made_by:
                 self.hook.delete_copy(str(step.found.video_id))  # an earlier try stored it, and was killed before this
@@ -220,6 +223,9 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         except errors.StoppedError:
             if self.delete_on_kill:
                 self._delete(paid)
+            raise
+        except errors.WaitTimeoutError as error:
+            error.next_step = f"{GOES_ON} {how_to_wait_longer(self.timeout, self.execution_timeout)}"
             raise
         except errors.VideoNotFoundError as error:
             # A deferred task's trigger deletes, and cannot write the manifest.

@@ -350,6 +350,7 @@ def test_a_wait_that_is_too_long_leaves_all_as_it_was(
     files = as_files(local.folder)
     ran = cli("clips", "fetch", local.uri("cat.mp4"), "--timeout", "0.1")
     assert (ran.status, len(ran.lines), as_files(local.folder)) == (2, 1, files)
+    assert "or raise --timeout (0.1 s)." in ran.lines[0]
 
 
 @pytest.mark.parametrize("name", ["creating", "lost", "failed", "refused"])

@@ -128,8 +128,16 @@ def test_a_wait_that_timed_out_goes_on_in_the_next_try(
     with pytest.raises(errors.WaitTimeoutError) as caught:
         generate("render=0.4", timeout=0.05).execute(context())
     assert isinstance(caught.value, AirflowFailException) is False
+    assert str(caught.value).endswith("sends no create. To wait longer in one try, raise timeout (0.05 s).")
     generate("render=0.4").execute(context())
     assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (1, 1))
+
+
+def test_a_wait_that_execution_timeout_ended_names_both_limits(generate: Generate, context: Any) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=100)
+    both = r"timeout \(60 s\) or execution_timeout \(99 s\), the shorter one"
+    with pytest.raises(errors.WaitTimeoutError, match=both):
+        generate("never", timeout=60, execution_timeout=timedelta(seconds=99)).execute(context(start_date=started))
 
 
 def test_a_lost_create_is_never_sent_again_by_itself(
