@@ -11,11 +11,13 @@ from airflow_provider_wisdomgate.clips.ledger import IfExists
 from airflow_provider_wisdomgate.gateway.routes import check_text
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
 from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, check_choice, destination_of, made_by
+from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
+@shows_all_arguments
 class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
     """Streams a finished video's content to storage, whole or not at all; returns the manifest as a plain dict.
 

@@ -14,14 +14,15 @@ from airflow_provider_wisdomgate.gateway.routes import Call, Part
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.operators.base import CreateArguments
 from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
+from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
 
+@shows_all_arguments
 class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
     """Asks for a video, waits for it and stores it: one task that can be killed, retried and cleared at any time.
 
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
-    again. Returns the manifest as a plain dict. Takes the arguments of
-    :class:`CreateArguments` and :class:`DurableVideoOperator`, and:
+    again. Returns the manifest as a plain dict. Takes Airflow's own arguments, too (``retries``, ``pool``, ...).
 
     :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
         ``replace`` makes a new one in its place; ``fail`` fails. (templated)

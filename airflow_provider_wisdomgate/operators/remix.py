@@ -8,14 +8,16 @@ from typing import Any
 from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
+from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
 
+@shows_all_arguments
 class WisdomGateRemixVideoOperator(DurableVideoOperator):
     """Asks for another version of a finished video, waits for it and stores it. Costs like a create.
 
-    As durable as :class:`WisdomGateGenerateVideoOperator`, with the arguments of :class:`DurableVideoOperator`: a later
-    try of the same remix goes on instead of paying again. A lost remix is not looked for in the gateway's list
-    (``on_lost_create`` is ``fail`` or ``create``). The gateway must have the source video still.
+    As durable as :class:`WisdomGateGenerateVideoOperator`: a later try of the same remix goes on instead of paying
+    again. A lost remix is not looked for in the gateway's list (``on_lost_create`` is ``fail`` or ``create``). The
+    gateway must still have the source video.
 
     :param video_id: the video to start from. (templated)
     :param prompt: the text that describes the change. (templated)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 from support import SHORT_SILENCE, LocalPlace, S3Place, asked, made, sha256, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate import operators
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import (
+    WisdomGateBaseOperator,
     WisdomGateCreateVideoOperator,
     WisdomGateDownloadVideoOperator,
     WisdomGateGenerateVideoOperator,
@@ -23,6 +27,19 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 Context = Callable[..., dict[str, Any]]
 PNG = b"\x89PNG\r\n\x1a\nrest"
 SMALL: dict[str, Any] = {"task_id": "clip", "model": "any", "prompt": "a cat", "seconds": 1, "size": "64x48"}
+
+
+@pytest.mark.parametrize("operator", [getattr(operators, name) for name in operators.__all__])
+def test_help_shows_every_argument_with_its_default(operator: Any) -> None:
+    for base in operator.__mro__[: operator.__mro__.index(BaseOperator)]:
+        if "__init__" not in vars(base):
+            continue
+        for name, parameter in inspect.signature(vars(base)["__init__"]).parameters.items():
+            if name in ("self", "kwargs") or operator is WisdomGateBaseOperator:
+                continue
+            (text,) = re.findall(rf"^:param {name}: (?:.|\n )*", operator.__doc__, re.M)
+            required = parameter.default is parameter.empty
+            assert text.endswith(" Required." if required else f" Default: {parameter.default!r}.")
 
 
 # Create
@@ -178,6 +195,8 @@ def test_bad_input_is_named_before_any_request_is_sent(
     with pytest.raises((errors.ConfigurationError, errors.StorageError)) as caught:
         operator(**{**good, **bad}).execute(context())
     assert name in str(caught.value)
+    is_free = operator is WisdomGateDownloadVideoOperator
+    assert str(caught.value).endswith("This try sent no create, so it cost nothing.") != is_free
     assert sandbox.requests() == []
     assert not (tmp_path / "clips").exists()
 
