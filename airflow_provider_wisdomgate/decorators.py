@@ -79,11 +79,11 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
 
 
 def wisdomgate_video_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
-    """Make a task of a function that returns a prompt, or a dict of it and the gateway's other fields.
+    """Make a task of a function that returns a prompt, or a dict with ``prompt``, other arguments and fields.
 
     :param kwargs: arguments of :class:`WisdomGateGenerateVideoOperator` (``model`` may come from the dict).
 
-    A try finds the clip of an earlier one only if the function returns the same for the same task instance.
+    A retry finds the clip of an earlier try only if the function returns the same again.
     """
     # The task returns the manifest, whatever the function's annotation says.
     return task_decorator_factory(

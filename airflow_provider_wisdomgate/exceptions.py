@@ -2,21 +2,21 @@
 
     AirflowException
     └── WisdomGateError                  a task retry may help
-        ├── ConfigurationError        x  an argument, the connection or an option is wrong; nothing was sent
-        ├── UnreachableError          ~  no connection came about: the request surely never arrived
+        ├── ConfigurationError        x  an argument, the connection or an option is wrong; its request was not sent
+        ├── UnreachableError          ~  no connection could be made: the request surely never arrived
         ├── ConnectionBrokenError     ~  the connection broke or stalled: the request may have arrived
         ├── BalanceTooLowError        x  the account has less than min_balance; no create was sent
         ├── GatewayError                 the gateway answered, with an error
         │   ├── AuthenticationError   x  401
-        │   ├── PermissionDeniedError x  403, quota used up, model not allowed for this key
-        │   ├── BadRequestError       x  400, 413, 422: the request itself is wrong
+        │   ├── PermissionDeniedError x  402, 403, quota used up, model not allowed for this key
+        │   ├── BadRequestError       x  400, 405, 413, 422: the request itself is wrong
         │   ├── ModerationError       x  refused by moderation
         │   ├── ModelNotFoundError    x  the model is gone
         │   ├── VideoNotFoundError    x  404: no such video at this gateway
         │   ├── VideoExpiredError     x  the clip is past its time at the gateway, for good
         │   ├── RateLimitedError      ~  429
         │   ├── VideoNotReadyError    ~  the content is not there yet
-        │   ├── GatewayFaultError     ~  5xx
+        │   ├── GatewayFaultError     ~  408, 5xx
         │   ├── UnexpectedReplyError  ~  a reply that is none of the documented shapes
         │   └── VideoFailedError         the gateway gave up on the video; a new create may succeed
         │       └── VideoFailedForGoodError  x  the same, where nothing may be created anew
@@ -30,7 +30,7 @@
     x  also an AirflowFailException: Airflow ends the task at once, a retry cannot help
     ~  transient: the same call may succeed later
 
-So nothing translates errors on their way up: a hook used in ``@task``, an operator and a sensor fail alike.
+No layer translates these errors: a hook in ``@task``, an operator and a sensor raise the same ones.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class WisdomGateError(AirflowException):
     """Base of all errors of this package.
 
     :param message: what happened, one sentence.
-    :param next_step: what a person does about it; the class has one where it is always the same.
+    :param next_step: what a person does about it; left out, that of the class, if it has one.
     :param facts: any of ``status`` (HTTP), ``code`` and ``type`` (the gateway's words), ``request_id``,
         ``video_id``, ``retry_after`` (seconds), ``expires_at`` (epoch seconds). Unset ones read None.
     """
@@ -98,11 +98,11 @@ class WisdomGateError(AirflowException):
 
 
 class ConfigurationError(WisdomGateError, AirflowFailException):
-    """An argument, the connection or an option is wrong. Nothing was sent."""
+    """An argument, the connection or an option is wrong. The request was not sent; an earlier one may have been."""
 
 
 class UnreachableError(WisdomGateError):
-    """No connection to the gateway came about, so the request surely never arrived."""
+    """No connection to the gateway could be made, so the request surely never arrived."""
 
     is_transient = True
     next_step = "Check the connection's Base URL, its proxy and TLS settings, and that the gateway is up."
@@ -129,18 +129,18 @@ class AuthenticationError(GatewayError, AirflowFailException):
 
     next_step = (
         "Put a valid key into the connection's API key (password) field; "
-        "some gateways say this of an expired or used-up key, too."
+        "some gateways give the same answer for an expired or used-up key."
     )
 
 
 class PermissionDeniedError(GatewayError, AirflowFailException):
-    """403, or the key's quota is used up."""
+    """402, 403, or the key's quota is used up."""
 
     next_step = "Check at the gateway that the key has credit left and may use this model."
 
 
 class BadRequestError(GatewayError, AirflowFailException):
-    """400, 413, 422. The request itself is wrong, sending it again changes nothing."""
+    """400, 405, 413, 422. The request itself is wrong: the same request fails again."""
 
     next_step = "Correct the task's arguments (model, prompt, seconds, size, input_reference, fields)."
 
@@ -166,7 +166,7 @@ class VideoNotFoundError(GatewayError, AirflowFailException):
 class VideoExpiredError(GatewayError, AirflowFailException):
     """The clip was made and paid for, and is gone at the gateway."""
 
-    next_step = "It cannot be fetched any more and was paid for; only a new create makes it again."
+    next_step = "It was paid for and cannot be fetched any more. Only a new create makes it again, and costs again."
 
 
 class RateLimitedError(GatewayError):
@@ -184,13 +184,13 @@ class VideoNotReadyError(GatewayError):
 
 
 class GatewayFaultError(GatewayError):
-    """5xx. A fault at the gateway or behind it."""
+    """408 or 5xx. A fault at the gateway or behind it."""
 
     is_transient = True
 
 
 class UnexpectedReplyError(GatewayError):
-    """A reply that is none of the documented shapes: HTML, an empty body, JSON of another kind."""
+    """A reply in none of the documented shapes: HTML, an empty body, JSON of another kind."""
 
     is_transient = True
     next_step = "Check that the connection's Base URL is the gateway's API."
@@ -200,33 +200,35 @@ class VideoFailedError(GatewayError):
     """The gateway gave up on the video. A new create may succeed."""
 
     next_step = (
-        "A retry or a clear of the task asks for a new video, which is paid for; whether this one was, the gateway's "
-        "usage page says."
+        "A retry or a clear of the task asks for a new video, and pays for it. The gateway's usage page tells whether "
+        "this one was paid for."
     )
 
 
 class VideoFailedForGoodError(VideoFailedError, AirflowFailException):
     """The gateway gave up on the video, and whoever waits for it cannot make another."""
 
-    next_step = "Whether it was paid for, the gateway's usage page says. Clear the task that creates to make another."
+    next_step = (
+        "To make another video, clear the task that creates. The gateway's usage page tells whether this one was paid."
+    )
 
 
 class LostCreateError(WisdomGateError, AirflowFailException):
     """A create may have arrived and been paid for, but its video id is not known. It is never sent twice."""
 
     next_step = (
-        "Look at the gateway's usage page whether a video was made at that time. For a generate task's clip, "
-        "`wisdomgate clips adopt` then records its id, and `wisdomgate clips forget` lets the task create (and perhaps "
-        "pay) again."
+        "See on the gateway's usage page whether a video was made at that time. For a generate task's clip, "
+        "`wisdomgate clips adopt` then records its id. `wisdomgate clips forget` lets the task create again, and "
+        "perhaps pay twice."
     )
 
 
 class WaitTimeoutError(WisdomGateError):
-    """The deadline passed before the video was finished. It goes on at the gateway."""
+    """The time was over before the video was finished. The video goes on at the gateway."""
 
 
 class ContentError(WisdomGateError):
-    """What came is no whole video: an error page, a cut or empty body, another kind of file."""
+    """The download did not bring a whole video: an error page, a cut or empty body, another kind of file."""
 
     is_transient = True
 

@@ -93,13 +93,13 @@ class WisdomGateHook(HttpHook):
         return Client(self.get_conn(), self.settings, self.retry_policy)
 
     def create_video(self, model: str, prompt: str, **fields: Any) -> Video:
-        """Ask for a video. Costs money, so it is never sent again when it may have arrived.
+        """Ask for a video. Costs money, so it is never sent again if it may have arrived.
 
         :param model: a model that the gateway serves.
         :param prompt: the text that describes the video.
-        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image), what else the model takes.
-        :raises LostCreateError: it may have arrived, its answer did not.
-        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; nothing was sent.
+        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image), other fields of the model.
+        :raises LostCreateError: it may have arrived, but its answer did not.
+        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; no create was sent.
         """
         return self.send_create(self.create_call(model, prompt, fields))
 
@@ -110,11 +110,11 @@ class WisdomGateHook(HttpHook):
         before_attempt: Callable[[], None] = never_stop,
         sleep: Callable[[float], None] | None = None,
     ) -> Video:
-        """Send a create or a remix, unless the account has less than it must.
+        """Send a create or a remix, unless the account has less than ``min_balance``.
 
-        :param min_balance: what it must have; left out, the connection's ``min_balance``.
+        :param min_balance: what the account must have; left out, the connection's ``min_balance``.
         :param before_attempt: see :meth:`gateway.client.Client.send`, as for ``sleep``.
-        :raises BalanceTooLowError: it has less; nothing was sent.
+        :raises BalanceTooLowError: it has less; no create was sent.
         """
         return send_create(self.client, call, min_balance, before_attempt, sleep)
 
@@ -177,7 +177,7 @@ class WisdomGateHook(HttpHook):
     def list_videos(self) -> list[Video]:
         """List all videos, where the gateway can (WisdomGate does not document it).
 
-        :raises UnexpectedReplyError: the list does not end: a part of it would look like all.
+        :raises UnexpectedReplyError: the list has too many pages; a part of it would look like all of it.
         """
         return all_videos(self.client.send)
 
@@ -186,8 +186,8 @@ class WisdomGateHook(HttpHook):
 
         :param video_id: the finished video to start from.
         :param prompt: the text that describes the change.
-        :raises LostCreateError: it may have arrived, its answer did not.
-        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; nothing was sent.
+        :raises LostCreateError: it may have arrived, but its answer did not.
+        :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; no create was sent.
         """
         return self.send_create(self.remix_call(video_id, prompt))
 
@@ -205,7 +205,7 @@ class WisdomGateHook(HttpHook):
         self.client.send(routes.delete_video(routes.check_text("video_id", video_id, ID_REMEDY)))
 
     def delete_copy(self, video_id: str) -> None:
-        """Delete the gateway's copy of a clip that is stored; where that fails, a warning says so."""
+        """Delete the gateway's copy of a clip that is stored; if that fails, log a warning."""
         try:
             self.delete_video(video_id)
         except errors.WisdomGateError as error:
@@ -231,17 +231,17 @@ class WisdomGateHook(HttpHook):
         """Stream a finished video's content to storage, whole or not at all.
 
         :param video_id: the finished video.
-        :param destination: URI or path; relative ones go below the storage path.
-        :param if_exists: ``skip`` succeeds without a request when this video is there already, ``replace``
-            fetches it anew, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
-        :param max_bytes: give up on content larger than this, in bytes.
+        :param destination: URI or path; a relative one is below the storage path.
+        :param if_exists: ``skip`` succeeds without a request if the clip of this video is there, ``replace``
+            fetches it again, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
+        :param max_bytes: refuse a larger clip, in bytes.
         :param made_by: recorded in the manifest: which task stored it.
         :param check: called between chunks; raises to stop.
-        :param delete_after_download: delete the video at the gateway once it is stored; failing that, warn.
+        :param delete_after_download: delete the video at the gateway once it is stored; a warning if that fails.
         :raises VideoNotReadyError: the video is not finished.
-        :raises VideoExpiredError: it was made, and is gone at the gateway.
+        :raises VideoExpiredError: it was made and is gone at the gateway.
         :raises DestinationTakenError: something else is at the destination.
-        :raises ContentError: what came was no whole video, several times.
+        :raises ContentError: several downloads did not bring a whole video.
         :raises StorageError: the storage refused.
         """
         routes.check_text("video_id", video_id, ID_REMEDY)
@@ -293,7 +293,7 @@ class WisdomGateHook(HttpHook):
             self._content.interrupt()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the balance, or the models where there is none: free, one to two short requests."""
+        """Ask for the balance, or for the models if the gateway tells none. Free: one or two short requests."""
         try:
             return check_account(self.client)
         except errors.WisdomGateError as error:

@@ -11,8 +11,8 @@ try:
     from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 except ImportError as error:
     raise ImportError(
-        "WisdomGateRetryPolicy needs Airflow 3.3 or later. Before that, the errors themselves say what a retry "
-        "cannot help: they are AirflowFailExceptions."
+        "WisdomGateRetryPolicy needs Airflow 3.3 or later. Leave retry_policy out on this version: errors that a retry "
+        "cannot help end the task at once anyway."
     ) from error
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ MAX_DELAY = timedelta(hours=1)
 
 
 class WisdomGateRetryPolicy(RetryPolicy):
-    """Give it to a task as ``retry_policy``. Errors that a retry cannot help end the task before it is asked.
+    """Makes a retry wait for as long as the gateway asked. Give it to a task as ``retry_policy``.
 
-    A 429 or 503 with ``Retry-After`` is retried then (at most an hour later); all else as the task says.
+    After an error with ``Retry-After`` the retry waits that long, an hour at most. After any other error the task's
+    own ``retry_delay`` counts. Errors that a retry cannot help end the task at once.
     """
 
     def evaluate(

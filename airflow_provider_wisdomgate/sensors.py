@@ -42,14 +42,15 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     :param video_id: the video to wait for. (templated)
     :param wisdomgate_conn_id: the connection it was created with. (templated)
-    :param poke_interval: seconds between polls; when deferrable, the longest delay between them.
-    :param timeout: seconds until the sensor gives up with ``AirflowSensorTimeout``; the video goes on.
-    :param deferrable: wait in the triggerer, without a worker slot.
+    :param poke_interval: seconds between two polls; if deferrable, the longest pause between them.
+    :param timeout: seconds until the sensor gives up with ``AirflowSensorTimeout``. The video goes on at the gateway.
+    :param deferrable: wait in the triggerer, without a worker slot. Left out: Airflow's option
+        ``[operators] default_deferrable``.
 
-    A failed video ends the sensor at once, without retries; with ``soft_fail`` or ``never_fail`` every end but
-    a finished video skips the task, in every mode. In reschedule mode each poll is a process of its own. Airflow 3.3
-    keeps for it how many polls failed in a row, and until when the gateway asked to wait; before that nothing does, and
-    only ``timeout`` ends a wait there that a broken gateway holds up.
+    A failed video ends the sensor at once, without retries. With ``soft_fail`` or ``never_fail`` the task is skipped in
+    every mode unless the video is finished. In reschedule mode each poll is a process of its own. Airflow 3.3 keeps how
+    many polls failed in a row, and how long the gateway asked to wait. On older versions, if the gateway stays broken,
+    only ``timeout`` ends such a wait.
     """
 
     template_fields: Sequence[str] = ("video_id", "wisdomgate_conn_id")
@@ -141,7 +142,11 @@ class WisdomGateVideoSensor(BaseSensorOperator):
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Give the backstop timeout the name that a sensor's timeout has; Airflow 2 does not."""
         if next_method == "__fail__" and (next_kwargs or {}).get("error") in BACKSTOP_REASONS:
-            self._fail(errors.WaitTimeoutError("No trigger ended the wait by its deadline", video_id=self.video_id))
+            self._fail(
+                errors.WaitTimeoutError(
+                    "The deadline passed, and no trigger had ended the wait", video_id=self.video_id
+                )
+            )
         return super().resume_execution(next_method, next_kwargs, context)
 
     def _result(self, end: Ended) -> dict[str, Any]:

@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 BACKSTOP = timedelta(minutes=5)
 # After a connection that is not found.
 NEEDED_HERE = "The triggerer needs the workers' variable or secrets backend, too, or an entry in Airflow's database."
+# After a fault of our own.
+GOES_ON = "The video goes on at the gateway, and a retry or a clear waits for it again. See the triggerer's log."
 
 
 class WisdomGateVideoTrigger(BaseTrigger):
     """Fires once, when the wait for a video is over, however it ended.
 
-    Its arguments are all there is to it: a restarted triggerer goes on from them.
+    It has no other state than its arguments: a restarted triggerer goes on from them.
 
     :param video_id: the video to wait for.
     :param wisdomgate_conn_id: the connection it was created with.
-    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
+    :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.schedule.poll_delay`.
     :param deadline: when to give up, in epoch seconds; left out, an hour from now.
     :param delete_on_kill: delete the video at the gateway when a user ends the deferred task (Airflow 3.3+ tells).
     """
@@ -78,7 +80,10 @@ class WisdomGateVideoTrigger(BaseTrigger):
         except Exception as error:  # else the task would only learn "Trigger failure"
             self.log.exception("Waiting for video %s failed", self.video_id)
             end = Ended(
-                "refused", error=errors.WisdomGateError(f"The trigger failed: {error!r}", video_id=self.video_id)
+                "refused",
+                error=errors.WisdomGateError(
+                    f"The trigger failed: {error!r}", video_id=self.video_id, next_step=GOES_ON
+                ),
             )
         yield TriggerEvent(event_of(self.video_id, end))  # type: ignore[no-untyped-call]
 
@@ -88,7 +93,7 @@ class WisdomGateVideoTrigger(BaseTrigger):
         Not ``cleanup()``: that runs on every restart of the triggerer, too.
         """
         if not self.delete_on_kill:
-            self.log.info("Video %s goes on at the gateway; a re-run of the task picks it up", self.video_id)
+            self.log.info("Video %s goes on at the gateway; the next run of the task goes on with it", self.video_id)
             return
         try:
             await (await _shared_client_module()).delete_video(self.video_id, self.wisdomgate_conn_id)

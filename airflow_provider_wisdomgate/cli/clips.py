@@ -127,13 +127,13 @@ def advice_for(state: str, manifest: Manifest, destination: Destination) -> list
     uri = destination.uri
     if state == "lost":
         return [
-            f"A video was made: {command('adopt', uri, '--video-id <id>')} and run the task again.",
-            f"None was, or pay again: {command('forget', uri)} and run the task again.",
+            f"If a video was made: {command('adopt', uri, '--video-id <id>')} and run the task again.",
+            f"If none was made, or you accept to pay again: {command('forget', uri)} and run the task again.",
         ]
     if state == "refused":
-        return [f"Change the request, or to send it once more: {command('forget', uri)} and run the task again."]
+        return [f"Change the request. To send the same one once more: {command('forget', uri)} and run the task again."]
     if state == "created":
-        return [f"A run of the task goes on with it; here and now: {command('fetch', uri)}"]
+        return [f"The next run of the task goes on with it. To fetch it now: {command('fetch', uri)}"]
     if state == "missing":
         return [f"To fetch it again, if the gateway still has it: {command('fetch', uri)}"]
     if state == "creating":

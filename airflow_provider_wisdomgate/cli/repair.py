@@ -124,7 +124,7 @@ def fetch_clip(arguments: Namespace) -> int:
         )
     if not manifest.video_id or state in ("failed", "refused"):
         advice = " ".join(advice_for(state, manifest, destination)) or "Run the task again."
-        raise errors.WisdomGateError(f"No video is to be fetched for {destination.uri}: {state}.", next_step=advice)
+        raise errors.WisdomGateError(f"No video to fetch for {destination.uri}: it is {state}.", next_step=advice)
     stored = _fetch(arguments, destination, manifest, manifest.video_id)
     say(f"Video {stored.video_id} is stored ({bytes_of(stored.size)}): {stored.uri}")
     return 0

@@ -22,7 +22,7 @@ def lost_create_advice(uri: str, begun: float) -> str:
     :param begun: epoch seconds.
     """
     return (
-        f"Look at the gateway's usage page whether a video was made at about {utc(begun)}. "
-        f"It was: {command('adopt', uri, '--video-id <id>')} and run the task again, which fetches it. "
-        f"It was not, or it may be paid again: {command('forget', uri)} and run the task again."
+        f"See on the gateway's usage page whether a video was made at about {utc(begun)}. "
+        f"If one was made: {command('adopt', uri, '--video-id <id>')} and run the task again, which fetches it. "
+        f"If none was made, or you accept to pay again: {command('forget', uri)} and run the task again."
     )

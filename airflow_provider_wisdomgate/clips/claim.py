@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import shlex
 import time
 import uuid
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import transitions
-from airflow_provider_wisdomgate.clips.advice import lost_create_advice
+from airflow_provider_wisdomgate.clips.advice import command, lost_create_advice
 from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
 from airflow_provider_wisdomgate.clips.download import interruptible_sleep, never_stop
 from airflow_provider_wisdomgate.clips.ledger import (
@@ -223,9 +224,9 @@ class ClipClaim:
 
 def _unrecorded(mine: Manifest, video: Video, error: errors.StorageError) -> errors.StorageError:
     return errors.StorageError(
-        f"Video {video.id} was created, and {mine.uri}.json could not be written: {error.message}",
-        next_step="Once the storage can be written, run the task again: on Airflow 3.3 it goes on with this video. "
-        "Elsewhere WisdomGateDownloadVideoOperator stores it by its id.",
+        f"Video {video.id} was created and is paid for, but {mine.uri}.json could not be written: {error.message}",
+        next_step="Mend the storage. Then run the task again: on Airflow 3.3 it goes on with this video. On an older "
+        f"one record the id first: {command('adopt', mine.uri, f'--video-id {shlex.quote(video.id)}')}",
         video_id=video.id,
         request_id=video.request_id,
     )

@@ -53,7 +53,9 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
     if "://" in name or name.startswith("/"):
         return name
     if ".." in name.split("/"):
-        raise errors.ConfigurationError(f"destination {name!r} leads out of the storage path.")
+        raise errors.ConfigurationError(
+            f"destination {name!r} leads out of the storage path.", next_step="Write it without '..'."
+        )
     if not storage_path:
         raise errors.ConfigurationError(
             f"destination {name!r} is relative, and no storage path is set.",
@@ -62,7 +64,7 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
         )
     if "://" not in storage_path and not storage_path.startswith("/"):
         raise errors.ConfigurationError(
-            f"The storage path {storage_path!r} must be absolute; ~ is not read.",
+            f"The storage path {storage_path!r} must be absolute; ~ is not expanded.",
             next_step="Write the whole path, or a URI, into the connection or the option [wisdomgate] storage_path.",
         )
     return inside(storage_path, name)
@@ -200,8 +202,8 @@ class Destination:
                 continue
             return new
         raise errors.StorageError(
-            f"{self.uri}{MANIFEST} changed {MAX_TURNS} times while it was to be changed.",
-            next_step="See what writes to it besides this package.",
+            f"{self.uri}{MANIFEST} could not be changed: something else changed it {MAX_TURNS} times meanwhile.",
+            next_step="Find out what writes to it besides this package.",
         )
 
     def prove_conditions(self, mine: Manifest) -> None:
@@ -218,10 +220,10 @@ class Destination:
             is_kept = is_kept and self._store.replace(MANIFEST, data, self._store.no_version) is None
         if not is_kept and not unsafe_storage_is_allowed():
             raise errors.StorageError(
-                f"The storage at {self.uri} ignores conditions (it wrote a file where one is, though told not to), so "
-                "two tasks for the same clip would both pay",
-                next_step="Use another storage, or set [wisdomgate] allow_unsafe_storage = True and see to it that "
-                "never two tasks write to one destination at once.",
+                f"The storage at {self.uri} ignores conditions: it replaced a file, although it was told not to. Two "
+                "tasks for the same clip could both pay",
+                next_step="Use another storage, or set [wisdomgate] allow_unsafe_storage = True and make sure that no "
+                "two tasks ever write to one destination at the same time.",
             )
         if not is_kept or self._store.weakness:
             why = self._store.weakness or "it ignores conditions, and allow_unsafe_storage is set"

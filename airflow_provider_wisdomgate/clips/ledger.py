@@ -180,7 +180,7 @@ def _failed(found: Manifest, clip_size: int | None, if_exists: IfExists) -> Step
     if error := refusal(found):
         raise type(error)(
             f"This very request was refused before, so it is not sent again: {error.message}",
-            next_step=f"Change the request, or to send it once more: {command('forget', found.uri)}",
+            next_step=f"Change the request. To send the same one once more: {command('forget', found.uri)}",
             **error.facts,
         )
     if clip_size is not None and if_exists != "replace":
@@ -245,7 +245,7 @@ def _records_below(found: Manifest) -> Iterator[Mapping[str, Any]]:
 def lost_create(found: Manifest) -> errors.LostCreateError:
     """Say what is known of a create whose answer nobody wrote down."""
     return errors.LostCreateError(
-        f"A create for {found.uri} was begun at {utc(found.claimed_at)} and its answer never recorded"
+        f"A create for {found.uri} was begun at {utc(found.claimed_at)} and its answer was never recorded"
         f"{_owner(found)}: the video may exist and be paid for.",
         next_step=lost_create_advice(found.uri, found.claimed_at),
     )

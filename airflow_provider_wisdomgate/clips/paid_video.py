@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LEAVES_IT_PAID = (
     *(errors.AuthenticationError, errors.PermissionDeniedError, errors.RateLimitedError, errors.GatewayFaultError),
     *(errors.UnexpectedReplyError, errors.UnreachableError, errors.ConnectionBrokenError),
-    *(errors.ContentError, errors.StorageError),
+    *(errors.ContentError, errors.StorageError, errors.ConfigurationError, errors.VideoNotReadyError),
 )
 GOES_ON = "The video is paid for and recorded: a retry or a clear of the task goes on with it and sends no create."
 
@@ -75,7 +75,7 @@ class PaidVideo:
         if now is None or now.phase != "created":
             self.memory.forget()
         if now is not None and now.phase == "stored" and now.claim_id == self.mine.claim_id:
-            error.next_step = f"Its clip was removed from {now.uri}. To make (and pay) it anew: if_exists='replace'."
+            error.next_step = f"Its clip was removed from {now.uri}. To make (and pay) it again: if_exists='replace'."
         return self._stored()
 
     def _settle_announcement(self) -> None:
@@ -131,7 +131,9 @@ class PaidVideo:
             if stored := self._publish_once(file, facts):
                 return stored
         uri = self.destination.uri
-        raise errors.StorageError(f"{uri} changed {MAX_TURNS} times while its clip was to be published.")
+        raise errors.StorageError(
+            f"The clip could not be stored at {uri}: something else changed it {MAX_TURNS} times meanwhile."
+        )
 
     def _publish_once(self, file: IO[bytes], facts: Mapping[str, Any]) -> StoredVideo | None:
         """Announce the clip, let it appear, record it; None where a sibling came between."""
@@ -152,4 +154,4 @@ def _missing_content_is_gone() -> Iterator[None]:
         if error.code != CONTENT_MISSING:
             raise
         facts = {name: value for name, value in error.facts.items() if name != "code"}
-        raise errors.VideoExpiredError("The video is finished, and its clip is gone", **facts) from error
+        raise errors.VideoExpiredError("The video is finished, but its clip is gone at the gateway", **facts) from error

@@ -110,4 +110,4 @@ def _refused(found: Manifest, state: str, what: str) -> errors.WisdomGateError:
         "failed": ("nothing came of it, and another try creates anew by itself", "Run the task again."),
         "refused": ("the gateway refused it", f"To send it once more: {command('forget', found.uri)}"),
     }[state]
-    return errors.WisdomGateError(f"{found.uri} is not to {what}: {why}; nothing was changed.", next_step=advice)
+    return errors.WisdomGateError(f"`{what}` does not fit {found.uri}: {why}; nothing was changed.", next_step=advice)

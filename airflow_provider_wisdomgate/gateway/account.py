@@ -70,7 +70,7 @@ def require_balance(
     if amount is not None and amount < minimum:
         raise errors.BalanceTooLowError(
             f"The account at {client.settings.base_url} has {amount:g}, less than min_balance ({minimum:g}); "
-            "no create was sent."
+            "no create was sent, and nothing was paid."
         )
 
 

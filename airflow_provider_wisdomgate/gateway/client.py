@@ -141,7 +141,7 @@ class Client:
             headers["If-Range"] = validator
         with self._open(call, headers) as (response, is_own):
             if offset and response.status_code == 416:
-                raise errors.ContentError("The gateway has nothing beyond the bytes that came.")
+                raise errors.ContentError("The gateway says that no bytes follow, but the clip is not whole.")
             content = Content(response, offset)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):

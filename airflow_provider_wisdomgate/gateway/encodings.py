@@ -167,7 +167,7 @@ def decoder_of(encoding: str | None, status: int | None = None) -> Decoder:
         return Zstd()
     raise errors.UnexpectedReplyError(
         f"The answer is encoded ({', '.join(names)[:80]}), which nobody asked for.",
-        next_step="A proxy on the way compresses answers: let it leave this gateway's alone"
+        next_step="A proxy in between compresses answers: switch that off for this gateway"
         + (f", or install {LIBRARIES[names[0]]}." if names[0] in LIBRARIES and len(names) == 1 else "."),
         status=status,
     )

@@ -72,7 +72,7 @@ def parse_answer(
 def lost_create_error(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
     """Make the error of a call that costs and may have arrived without an answer."""
     return errors.LostCreateError(
-        f"A {call.method} {call.path} may have arrived, its answer did not: {error.message}",
+        f"A {call.method} {call.path} may have arrived, but its answer did not: {error.message}",
         **{name: value for name, value in error.facts.items() if name in ("status", "code", "request_id")},
     )
 

@@ -103,7 +103,7 @@ def parse_page(reply: Reply) -> Page:
         return Page(videos)
     last = text_of(body.get("last_id")) or (videos[-1].id if videos else None)
     if last is None:
-        raise errors.UnexpectedReplyError("The gateway's list says that it goes on, and not where.")
+        raise errors.UnexpectedReplyError("The gateway's list of videos says that there is more, but not where.")
     return Page(videos, last)
 
 
@@ -124,7 +124,7 @@ def raise_content_error(reply: Reply) -> None:
     """Name what a content answer says that is no video. Without an error in it, it says "not yet"."""
     error = error_of(reply)
     if not reply.is_own:  # S3 says 403 of an object that is not there yet to whoever may not list
-        raise errors.VideoNotReadyError(f"Where the gateway sent us to: {error.message}", **error.facts)
+        raise errors.VideoNotReadyError(f"After a redirect to another host: {error.message}", **error.facts)
     # new-api says "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
     not_yet = reply.status in (202, 400) or (reply.status == 200 and _video(reply.json, reply) is not None)
     if not_yet and type(error) in (errors.BadRequestError, errors.UnexpectedReplyError):
@@ -268,7 +268,7 @@ def _describe(reply: Reply) -> str:
     elif reply.body.lstrip()[:1] == b"<":
         kind = "an HTML page"
     else:
-        kind = f"{reply.headers.get('content-type', 'content of no type')} that is no answer of a video API"
+        kind = f"{reply.headers.get('content-type', 'content of no type')}, which is not an answer of a video API"
     return f"The gateway answered HTTP {reply.status} with {kind}"
 
 
@@ -276,5 +276,5 @@ def _hint(reply: Reply, message: str) -> str | None:
     if reply.status == 405 or message.startswith(NO_SUCH_ROUTE):
         return "This gateway does not offer that; docs/gateways.md tells which calls each gateway has."
     if 300 <= reply.status < 400 and (location := reply.headers.get("location")):
-        return f"It redirects to {location.partition('?')[0]}: set the connection's Base URL to the address meant."
+        return f"It redirects to {location.partition('?')[0]}: set the connection's Base URL to the right address."
     return None

@@ -165,7 +165,7 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
         raise errors.ConfigurationError(f"fields must be a dict with string keys, not {options!r}.")
     if clash := {"model", "prompt"} & options.keys():
-        raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
+        raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, which has an argument of its own.")
     try:
         json.dumps(options, allow_nan=False, ensure_ascii=False).encode()
         too_deep = _is_deeper(options, DEEPEST)
@@ -176,7 +176,7 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
     except RecursionError:
         too_deep = True
     if too_deep:
-        raise errors.ConfigurationError(f"fields must be nested at most {DEEPEST} deep.")
+        raise errors.ConfigurationError(f"fields may be nested at most {DEEPEST} levels deep.")
     size, seconds = options.get("size"), options.get("seconds")
     if size is not None and not (isinstance(size, str) and SIZE.fullmatch(size)):
         raise errors.ConfigurationError(f"size must be WIDTHxHEIGHT in pixels such as '1280x720', not {size!r}.")
@@ -190,9 +190,7 @@ def check_text(argument: str, value: Any, remedy: str) -> str:
     :raises ConfigurationError: it is something else.
     """
     if not isinstance(value, str) or not value.strip():
-        raise errors.ConfigurationError(
-            f"{argument} must be a string that is not empty, not {value!r}.", next_step=remedy
-        )
+        raise errors.ConfigurationError(f"{argument} must be a non-empty string, not {value!r}.", next_step=remedy)
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -114,7 +114,7 @@ def _api_key(conn_id: str, key: str | None) -> Secret:
     if not key:
         raise errors.ConfigurationError(
             f"Connection {conn_id!r} has no API key.",
-            next_step="Put it into the connection's password field, in Admin > Connections or where else it stands.",
+            next_step="Put it into the connection's password field, in Admin > Connections or wherever it is defined.",
         )
     if not KEY.fullmatch(key):
         raise errors.ConfigurationError(
@@ -186,7 +186,10 @@ def _header(conn_id: str, name: str, value: Any) -> Secret:
         )
     text = Secret(str(value).strip())
     if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(text):
-        raise errors.ConfigurationError(f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.")
+        raise errors.ConfigurationError(
+            f"Connection {conn_id!r}: extra {name!r} cannot be sent as a header.",
+            next_step="A header takes printable ASCII, and its name no space or colon.",
+        )
     return text
 
 

@@ -30,7 +30,7 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
         parts, name, its_port = urlsplit(""), None, None
     if parts.scheme not in ("http", "https") or not name or parts.username is not None or TRICKY.search(url):
         raise errors.ConfigurationError(
-            "The connection's Base URL (host) is no http(s) URL of a host, or has a login in it.",
+            "The connection's Base URL (host) is not an http(s) URL with a host, or it contains a login.",
             next_step=f"Use e.g. {DEFAULT_BASE_URL}.",
         )
     authority = (f"[{name}]" if ":" in name else name) + (f":{its_port}" if its_port else "")
@@ -51,7 +51,7 @@ def normal_proxy(url: str) -> str:
         is_good = False
     if not is_good or parts.query or parts.fragment:
         raise errors.ConfigurationError(
-            "A proxy's address is no URL: of the connection's extra 'proxies', or of the environment.",
+            "The address of a proxy is not a URL. It is in the connection's extra 'proxies' or in the environment.",
             next_step="Use e.g. http://user:password@proxy:3128; in a password, / # ? @ and : are written as %2F etc.",
         )
     return whole
@@ -71,9 +71,11 @@ def next_hop(url: str, location: str) -> tuple[str, bool]:
         old, new = urlsplit(url), urlsplit(target)
         origins = [(p.scheme, p.hostname, p.port or {"http": 80, "https": 443}.get(p.scheme)) for p in (old, new)]
     except ValueError:
-        raise errors.UnexpectedReplyError("The gateway redirects to an address that is no URL.") from None
+        raise errors.UnexpectedReplyError("The gateway redirects to an address that is not a URL.") from None
     if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
-        raise errors.UnexpectedReplyError(f"The gateway redirects from {old.scheme} to {new.scheme or 'no'} URL.")
+        raise errors.UnexpectedReplyError(
+            f"The gateway redirects from {old.scheme} to {new.scheme or 'no scheme'}: refused."
+        )
     (_, old_host, old_port), (_, new_host, new_port) = origins
     is_secured = (old.scheme, new.scheme, old_port, new_port) == ("http", "https", 80, 443) and old_host == new_host
     return target, origins[0] == origins[1] or is_secured

@@ -19,6 +19,8 @@ from airflow_provider_wisdomgate.gateway.values import number_of, text_of
 # Our own word on an error: the video is finished, and its content answers 404.
 CONTENT_MISSING = "content_missing"
 
+CORRECT_IT = "Correct the request (prompt, image, seconds, size or fields): the same request fails again."
+
 TIMES = ("created_at", "completed_at", "expires_at")
 
 
@@ -89,15 +91,17 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
     :param may_recreate: whether who waits can make another one, so that a task retry may help.
     """
     word = (video.error_code or "").lower()
-    error = ERROR_WORDS.get(word, errors.VideoFailedError)
+    error, next_step = ERROR_WORDS.get(word, errors.VideoFailedError), None
     if (video.status or "").lower() == "expired":
         error = errors.VideoExpiredError
     if not issubclass(error, errors.ModerationError | errors.VideoExpiredError):
         final = not may_recreate or word in BAD_INPUT_WORDS
         error = errors.VideoFailedForGoodError if final else errors.VideoFailedError
+        next_step = CORRECT_IT if word in BAD_INPUT_WORDS else None
     reason = video.error_message or "no reason given"
     return error(
         f"The gateway reports the video as {video.status}: {reason}",
+        next_step=next_step,
         code=video.error_code,
         video_id=video.id,
         request_id=video.request_id,

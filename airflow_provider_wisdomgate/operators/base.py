@@ -28,7 +28,7 @@ NO_CREATE = "This try sent no create, so it cost nothing."
 
 
 class WisdomGateBaseOperator(BaseOperator):
-    """What our operators share: the connection, and an ear for being killed.
+    """What our operators share: the connection, and what happens when a task is killed.
 
     :param wisdomgate_conn_id: the connection, of type ``wisdomgate``. (templated)
     """
@@ -51,11 +51,11 @@ class WisdomGateBaseOperator(BaseOperator):
         return WisdomGateHook(self.wisdomgate_conn_id)
 
     def on_kill(self) -> None:
-        """Stop what is under way at the next chance; a video that was asked for goes on at the gateway."""
+        """Stop what is under way as soon as possible. A video that was asked for goes on at the gateway."""
         self._killed = True
         self.hook.interrupt()
         if self._video_id and not self.delete_on_kill:
-            self.log.info("Video %s goes on at the gateway; a re-run of this task picks it up", self._video_id)
+            self.log.info("Video %s goes on at the gateway; the next run of this task goes on with it", self._video_id)
 
     def _check(self) -> None:
         if self._killed:
@@ -77,10 +77,10 @@ class CreateArguments(WisdomGateBaseOperator):
 
     :param model: a model that the gateway serves. (templated)
     :param prompt: the text that describes the video. (templated)
-    :param seconds: length of the clip, a whole number. (templated)
+    :param seconds: length of the clip in seconds, a whole number. (templated)
     :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
-    :param input_reference: path or URI (anything ``ObjectStoragePath`` reads) of an image. (templated)
-    :param fields: whatever else the model takes, passed through. (templated)
+    :param input_reference: path or URI of an image: JPEG, PNG or WebP. (templated)
+    :param fields: a dict of whatever else the model takes, sent as it is. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -121,7 +121,9 @@ class CreateArguments(WisdomGateBaseOperator):
         own = {"seconds": self.seconds, "size": self.size, "input_reference": self.input_reference}
         own = {name: value for name, value in own.items() if value is not None}
         if clash := own.keys() & fields.keys():
-            raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, an argument of its own.")
+            raise errors.ConfigurationError(
+                f"fields repeats {', '.join(sorted(clash))}, which has an argument of its own."
+            )
         return {**fields, **own}
 
 

@@ -22,13 +22,13 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
     """Streams a finished video's content to storage, whole or not at all; returns the manifest as a plain dict.
 
     :param video_id: the video. (templated)
-    :param destination: URI or path; relative ones go below the storage path. Left out:
+    :param destination: URI or path; a relative one is below the storage path. Left out:
         ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
-    :param if_exists: ``skip`` succeeds without a request when this very video is there, ``replace`` fetches it
-        anew, ``fail`` fails. (templated)
-    :param max_bytes: give up on content larger than this, in bytes.
-    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
-        warning where it cannot.
+    :param if_exists: ``skip`` succeeds without a request if the clip of this video is there, ``replace`` fetches it
+        again, ``fail`` fails. (templated)
+    :param max_bytes: refuse a larger clip, in bytes.
+    :param delete_after_download: delete the video at the gateway once its clip is stored; a warning if the
+        gateway cannot.
     """
 
     template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")

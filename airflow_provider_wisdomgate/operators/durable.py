@@ -53,28 +53,28 @@ KNOWN_EVERYWHERE_AFTER = 60.0
 
 
 class DurableVideoOperator(WisdomGateBaseOperator):
-    """Asks for a video, waits for it and stores it; what is asked for, and how, its children say.
+    """Asks for a video, waits for it and stores it. Its subclasses make the request.
 
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying again.
 
-    :param destination: URI or path; relative ones go below the storage path. Left out:
+    :param destination: URI or path; a relative one is below the storage path. Left out:
         ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
     :param if_exists: ``skip`` keeps the clip of the very same request, ``replace`` makes a new one in its place,
         ``fail`` fails. (templated)
-    :param timeout: seconds that one try waits for the video.
-    :param poll_interval: the longest delay between polls, in seconds; see :func:`polling.schedule.poll_delay`.
+    :param timeout: how many seconds one try waits for the video. A shorter ``execution_timeout`` ends the wait, too.
+    :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.schedule.poll_delay`.
     :param deferrable: wait in the triggerer, without a worker slot. Left out: Airflow's option
         ``[operators] default_deferrable``.
-    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
-        ``fail``, or ``create`` another one. (templated)
-    :param record_prompt: write the prompt into the manifest; its hash is there either way.
-    :param delete_on_kill: delete the video at the gateway when the task is killed, where the gateway can; a
-        re-run then makes a new one. Deferred tasks need Airflow 3.3 for it.
-    :param delete_after_download: delete the video at the gateway once its clip is stored, where the gateway can; a
-        warning where it cannot. A clip that is removed from storage can then not be fetched again.
-    :param min_balance: send no create while the account has less than this, in the gateway's own unit, where it
-        tells its balance; left out, the connection's ``min_balance`` counts; 0 switches that off.
-    :param max_bytes: give up on content larger than this, in bytes.
+    :param on_lost_create: what to do after an earlier create whose answer was lost, and which may have been paid for:
+        ``fail``, or ``create`` another one and perhaps pay twice. (templated)
+    :param record_prompt: write the prompt into the manifest. Its hash is always there.
+    :param delete_on_kill: delete the video at the gateway when the task is killed, if the gateway can; the
+        next run then makes a new one. For a deferred task this needs Airflow 3.3.
+    :param delete_after_download: delete the video at the gateway once its clip is stored; a warning if the
+        gateway cannot. A clip that is removed from storage cannot be fetched again then.
+    :param min_balance: send no create while the account has less than this, in the gateway's own unit. Without effect
+        if the gateway tells no balance. Left out, the connection's ``min_balance`` counts; 0 switches that off.
+    :param max_bytes: refuse a larger clip, in bytes.
     """
 
     template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create")
@@ -162,7 +162,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     ) -> dict[str, Any]:
         """Store the video of the trigger's event, or raise the error of its end.
 
-        :param destination: as resolved before the deferral; ``dag.test()`` loses it, then it is as it was told then.
+        :param destination: as it was before the deferral. ``dag.test()`` loses it; then the XCom has it.
         """
         target = Destination(destination or told_destination(context) or self._destination(context))
         manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
@@ -207,8 +207,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise
-            does = {"find": "looks for it in the gateway's list", "create": "creates it anew"}[self.on_lost_create]
-            advice = f"A retry {does}, as on_lost_create={self.on_lost_create!r} says."
+            does = {"find": "looks for it in the gateway's list", "create": "creates anew and may pay twice"}
+            advice = f"A retry {does[self.on_lost_create]}, as on_lost_create={self.on_lost_create!r} says."
             raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
 
     def _destination(self, context: Context) -> str:

@@ -24,11 +24,11 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
     The manifest beside the clip remembers what was paid for, so that a later try goes on instead of paying
     again. Returns the manifest as a plain dict. Takes Airflow's own arguments, too (``retries``, ``pool``, ...).
 
-    :param if_exists: ``skip`` succeeds without a request when the clip of the very same request is there;
+    :param if_exists: ``skip`` succeeds without a request if the clip of the very same request is there;
         ``replace`` makes a new one in its place; ``fail`` fails. (templated)
-    :param on_lost_create: what a try does that finds a create without an answer, which may have been paid for:
-        ``fail``; ``find`` it in the gateway's list of videos, and fail where that does not tell which one it is; or
-        ``create`` another one. (templated)
+    :param on_lost_create: what to do after an earlier create whose answer was lost, and which may have been paid for:
+        ``fail``; ``find`` its video in the gateway's list, and fail if the list does not tell which one it is; or
+        ``create`` another one and perhaps pay twice. (templated)
     """
 
     template_fields: Sequence[str] = (*CreateArguments.template_fields, *DurableVideoOperator.template_fields)

@@ -1,4 +1,4 @@
-"""Makes another version of a video: one durable task, as generate is."""
+"""Makes another version of a video: one durable task, like generate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WisdomGateRemixVideoOperator(DurableVideoOperator):
     again. A lost remix is not looked for in the gateway's list (``on_lost_create`` is ``fail`` or ``create``). The
     gateway must still have the source video.
 
-    :param video_id: the video to start from. (templated)
+    :param video_id: the finished video to start from. (templated)
     :param prompt: the text that describes the change. (templated)
     """
 

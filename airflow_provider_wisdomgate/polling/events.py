@@ -30,7 +30,7 @@ def video_of(event: Mapping[str, Any] | None, *, may_recreate: bool) -> Video:
     """
     if not isinstance(event, Mapping) or event.get("version") != EVENT_VERSION:
         raise errors.WisdomGateError(
-            f"The trigger's event is none of ours: {str(event)[:200]}",
+            f"The trigger's event is not one of this package: {str(event)[:200]}",
             next_step="Run the task again; it goes on with the same video.",
         )
     video = Video.from_dict(event.get("video"))

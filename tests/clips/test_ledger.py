@@ -277,7 +277,7 @@ ANOTHER_PROMPT = f"the prompt is another one; the one there: wisdomgate clips sh
 def test_a_lost_create_says_when_where_and_whose() -> None:
     error = lost_create(found("creating", made_by=ME | {"map_index": 3}))
     assert error.message == (
-        f"A create for {URI} was begun at 1970-01-12 13:46:40 UTC and its answer never recorded "
+        f"A create for {URI} was begun at 1970-01-12 13:46:40 UTC and its answer was never recorded "
         "(dag_id d, run_id r1, task_id t, map_index 3): the video may exist and be paid for."
     )
     assert f"wisdomgate clips adopt {URI} --video-id <id>" in str(error)
@@ -335,7 +335,7 @@ def test_a_refusal_found_in_a_manifest_keeps_its_facts_and_says_how_to_go_on() -
     assert caught.value.as_dict() == {
         "error": "ModerationError",
         "message": "This very request was refused before, so it is not sent again: no",
-        "next_step": f"Change the request, or to send it once more: wisdomgate clips forget {URI}",
+        "next_step": f"Change the request. To send the same one once more: wisdomgate clips forget {URI}",
         "code": "moderation_blocked",
         "request_id": "q",
         "video_id": "video_1",

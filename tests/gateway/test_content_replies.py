@@ -24,7 +24,7 @@ CONTENT: dict[str, tuple[int, Any, dict[str, Any]]] = {
         error(
             "VideoNotReadyError",
             200,
-            "The gateway answered HTTP 200 with application/json that is no answer of a video API",
+            "The gateway answered HTTP 200 with application/json, which is not an answer of a video API",
         ),
     ),
     "200 JSON, another error": (

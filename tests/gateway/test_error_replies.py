@@ -73,7 +73,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         error(
             "UnexpectedReplyError",
             404,
-            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+            "The gateway answered HTTP 404 with application/json, which is not an answer of a video API",
         ),
     ),
     "a page that happens to be a JSON number": (
@@ -81,7 +81,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         error(
             "UnexpectedReplyError",
             404,
-            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+            "The gateway answered HTTP 404 with application/json, which is not an answer of a video API",
         ),
     ),
     "text": (
@@ -89,7 +89,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         error(
             "UnexpectedReplyError",
             404,
-            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+            "The gateway answered HTTP 404 with application/json, which is not an answer of a video API",
         ),
     ),
     "weird types": (
@@ -105,7 +105,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
         error(
             "UnexpectedReplyError",
             404,
-            "The gateway answered HTTP 404 with application/json that is no answer of a video API",
+            "The gateway answered HTTP 404 with application/json, which is not an answer of a video API",
         ),
     ),
 }
@@ -121,7 +121,7 @@ def test_every_error_shape_gives_its_message_and_words_in_every_parser(
 
 def test_a_reply_without_a_content_type_says_so() -> None:
     assert error_of(reply(404, b"no", headers={})).message == (
-        "The gateway answered HTTP 404 with content of no type that is no answer of a video API"
+        "The gateway answered HTTP 404 with content of no type, which is not an answer of a video API"
     )
 
 
@@ -203,7 +203,7 @@ def test_the_plain_request_id_is_taken_where_there_is_no_other() -> None:
 def test_a_redirect_of_the_api_says_where_to_without_the_query() -> None:
     answer = reply(301, b"", {"location": "https://new.example/v1/videos?token=secret"})
     assert error_of(answer).next_step == (
-        "It redirects to https://new.example/v1/videos: set the connection's Base URL to the address meant."
+        "It redirects to https://new.example/v1/videos: set the connection's Base URL to the right address."
     )
 
 
@@ -215,7 +215,9 @@ def test_a_failed_video_is_read_out_of_an_answer_with_an_errors_status() -> None
     assert (video.status, video.error_code, video.error_message) == ("failed", "500", "out of memory")
     assert type(failure_of(video, may_recreate=True)) is errors.VideoFailedError
     refused = parse_video(reply(400, {**FAILED, "error": {"code": 400, "message": "size"}}, video_id="v1"))
-    assert type(failure_of(refused, may_recreate=True)) is errors.VideoFailedForGoodError
+    for_good = failure_of(refused, may_recreate=True)
+    assert type(for_good) is errors.VideoFailedForGoodError
+    assert str(for_good).endswith("the same request fails again.")
 
 
 @pytest.mark.parametrize("change", [{"id": "v2"}, {"object": "error"}, {"status": "queued"}, {"status": None}])

@@ -205,8 +205,8 @@ OPTIONS_NOT: dict[str, tuple[Any, str]] = {
     "None": (None, "fields must be a dict with string keys, not None."),
     "a list": (["a"], "fields must be a dict with string keys, not ['a']."),
     "an int key": ({1: 2}, "fields must be a dict with string keys, not {1: 2}."),
-    "a model": ({"model": "x"}, "fields repeats model, an argument of its own."),
-    "both": ({"prompt": "x", "model": "y"}, "fields repeats model, prompt, an argument of its own."),
+    "a model": ({"model": "x"}, "fields repeats model, which has an argument of its own."),
+    "both": ({"prompt": "x", "model": "y"}, "fields repeats model, prompt, which has an argument of its own."),
     "bytes": ({"a": b"x"}, "fields must hold plain JSON types: Object of type bytes is not JSON serializable."),
     "a set": ({"a": {1}}, "fields must hold plain JSON types: Object of type set is not JSON serializable."),
 }
@@ -221,7 +221,7 @@ def test_a_model_or_prompt_that_is_no_text_is_named(argument: str, value: object
     request: dict[str, Any] = {"model": "m", "prompt": "p", "options": {}} | {argument: value}
     with pytest.raises(errors.ConfigurationError) as caught:
         check_create(**request)
-    assert caught.value.message == f"{argument} must be a string that is not empty, not {value!r}."
+    assert caught.value.message == f"{argument} must be a non-empty string, not {value!r}."
     assert caught.value.next_step
 
 
@@ -261,7 +261,7 @@ def test_fields_that_are_no_json_are_named(options: Any) -> None:
 def test_fields_that_are_nested_too_deep_are_refused_on_every_python(depth: int, wrap: Callable[[Any], Any]) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         check_create("m", "p", {"a": well(depth - 1, wrap)})
-    assert caught.value.message == "fields must be nested at most 100 deep."
+    assert caught.value.message == "fields may be nested at most 100 levels deep."
 
 
 def test_fields_may_be_nested_a_hundred_deep() -> None:

@@ -21,6 +21,8 @@ from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.polling.decisions import Ended
+from airflow_provider_wisdomgate.polling.events import event_of
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 Place = LocalPlace | S3Place
@@ -138,6 +140,19 @@ def test_a_wait_that_execution_timeout_ended_names_both_limits(generate: Generat
     both = r"timeout \(60 s\) or execution_timeout \(99 s\), the shorter one"
     with pytest.raises(errors.WaitTimeoutError, match=both):
         generate("never", timeout=60, execution_timeout=timedelta(seconds=99)).execute(context(start_date=started))
+
+
+@pytest.mark.parametrize("kind", [errors.ConfigurationError, errors.VideoNotReadyError])
+def test_an_error_that_comes_after_the_create_says_that_the_video_is_paid_for(
+    kind: type[errors.WisdomGateError], generate: Generate, context: Any
+) -> None:
+    """Say, somebody has taken the key out of the connection while the triggerer waited."""
+    with pytest.raises(TaskDeferred) as deferral:
+        generate("render=60", deferrable=True).execute(context())
+    video_id = deferral.value.trigger.serialize()[1]["video_id"]
+    event = event_of(video_id, Ended("refused", error=kind("Told by the triggerer")))
+    with pytest.raises(kind, match="is paid for and recorded: a retry or a clear"):
+        generate("render=60", deferrable=True).execute_complete(context(), event)
 
 
 def test_a_lost_create_is_never_sent_again_by_itself(
