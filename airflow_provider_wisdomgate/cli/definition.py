@@ -53,26 +53,26 @@ CONN_ID = argument(
     "--conn-id",
     default=DEFAULT_CONN_ID,
     metavar="ID",
-    help="the connection of the gateway, or for relative destinations of the storage path (default: %(default)s)",
+    help="the connection: for the gateway, and for the storage path of relative names (default: %(default)s)",
 )
 OUTPUT = argument("-o", "--output", choices=("table", "json", "csv"), default="table", help=FORMATS)
 YES = argument("-y", "--yes", action="store_true", help="do not ask")
 FOLDER = argument(
     "folder",
     nargs="?",
-    help="a folder or URI such as s3://aws_default@bucket/videos; relative ones, and none at all, are below the "
-    "storage path",
+    help="a folder or URI such as s3://aws_default@bucket/videos; a relative one is below the storage path; left out: "
+    "the storage path itself",
 )
 DESTINATION = argument(
     "destination",
-    help="the clip's URI or path, as messages and listings show it; relative ones are below the storage path",
+    help="the clip's URI or path, as messages and listings show it; a relative one is below the storage path",
 )
-AFTER = argument("--after", default="", metavar="NAME", help="go on after this clip, which an earlier run stopped at")
+AFTER = argument("--after", default="", metavar="NAME", help="go on after this clip, where an earlier run stopped")
 VIDEO_ID = argument("video_id", metavar="ID", help="a video's id at the gateway")
 
 CLIPS = Group(
     "clips",
-    "What is kept: list, verify and mend it",
+    "Stored clips and their manifests: list, verify and repair them",
     (
         Command(
             "list",
@@ -90,8 +90,8 @@ CLIPS = Group(
                 OUTPUT,
                 CONN_ID,
             ),
-            "Lists the manifests of a folder and of all below it: state, video id, size, age, who made it. States that "
-            "need a person: lost, refused.",
+            "Lists the manifests of a folder and of all below it: state, video id, size, age, which task made it. "
+            "States that need a person: lost, refused.",
         ),
         Command(
             "show",
@@ -119,12 +119,12 @@ CLIPS = Group(
                 ),
                 CONN_ID,
             ),
-            "Hashes every stored clip and walks its boxes. Prints what differs. Exit status: 0 nothing differs, "
-            "1 something does, 2 it could not be finished. Changes nothing.",
+            "Reads every stored clip, compares its hash and checks its structure. Prints what differs. Exit status: 0 "
+            "nothing differs, 1 something does, 2 it could not be finished. Changes nothing.",
         ),
         Command(
             "adopt",
-            "A lost create was made: record its video's id",
+            "Record the id of the video that a lost create made",
             f"{ROOM}.repair:adopt_clip",
             (
                 DESTINATION,
@@ -138,10 +138,10 @@ CLIPS = Group(
         ),
         Command(
             "forget",
-            "Nothing was made, or pay again: give a record up",
+            "Give a record up: the next run creates again, and pays",
             f"{ROOM}.repair:forget_clip",
             (DESTINATION, YES, CONN_ID),
-            "The next run of the task then creates anew. Shows what will change and asks. Never touches a claim that "
+            "The next run of the task then sends a create. Shows what will change and asks. Never touches a claim that "
             "may be alive, and deletes no clip.",
         ),
         Command(
@@ -155,7 +155,7 @@ CLIPS = Group(
                     type=float,
                     default=3600.0,
                     metavar="SECONDS",
-                    help="wait so long for the video (default: %(default)s)",
+                    help="how long to wait for the video (default: %(default)s)",
                 ),
                 CONN_ID,
             ),
