@@ -134,7 +134,7 @@ def test_a_poll_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: 
 def test_a_video_id_that_is_none_is_named_before_any_request(
     video_id: Any, mode: str, connection: dict[str, Any], sandbox: Sandbox, context: Context
 ) -> None:
-    with pytest.raises(errors.ConfigurationError, match="video_id must be a string"):
+    with pytest.raises(errors.ConfigurationError, match="video_id must be a non-empty string"):
         end_of(mode, context(), video_id)
     assert sandbox.requests() == []
 
