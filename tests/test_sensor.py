@@ -139,6 +139,16 @@ def test_a_video_id_that_is_none_is_named_before_any_request(
     assert sandbox.requests() == []
 
 
+@pytest.mark.parametrize("wrong", [{"timeout": 1e12}, {"timeout": 0}, {"poke_interval": 0}, {"poke_interval": 1e12}])
+def test_a_time_that_no_trigger_can_wait_is_named_before_any_request(
+    wrong: dict[str, Any], hook: WisdomGateHook, sandbox: Sandbox, context: Context
+) -> None:
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True, **wrong)
+    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(wrong))} must be a number of seconds above 0"):
+        sensor.execute(context())
+    assert sandbox.requests() == []
+
+
 def test_a_missing_connection_ends_a_deferred_wait_after_some_failed_polls_and_is_named(
     hook: WisdomGateHook, context: Context
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_credit, check_seconds
 from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
@@ -32,13 +33,7 @@ from airflow_provider_wisdomgate.clips.paid_video import PaidVideo
 from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
-from airflow_provider_wisdomgate.operators.base import (
-    WisdomGateBaseOperator,
-    check_amount,
-    check_choice,
-    destination_of,
-    made_by,
-)
+from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, destination_of, made_by
 from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait
 from airflow_provider_wisdomgate.polling.events import result_of, video_of
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
@@ -188,10 +183,12 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         """Check everything that can be checked before money is spent."""
         check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
+        for name in ("record_prompt", "delete_on_kill", "delete_after_download"):
+            check_choice(name, getattr(self, name), (True, False))
         for name in ("timeout", "poll_interval"):
-            if not isinstance(value := getattr(self, name), int | float) or not value > 0:
-                raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
-        check_amount("min_balance", self.min_balance)
+            check_seconds(name, getattr(self, name))
+        check_bytes("max_bytes", self.max_bytes)
+        check_credit("min_balance", self.min_balance)
 
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         call = replace(call, idempotency_key=mine.claim_id)
