@@ -280,3 +280,22 @@ def test_reschedule_mode_keeps_to_the_pause_that_the_gateway_asked_for(
         assert sensor.poke(context() | {"task_state_store": memory}) is False
         polls.append(sandbox.counts()["burst_replies"])
     assert polls == [1, 1, 1]
+
+
+def test_a_good_poll_forgives_the_failed_ones_in_reschedule_mode_too(
+    hook: WisdomGateHook, sandbox: Sandbox, context: Context
+) -> None:
+    memory, kept = StateStore(), list[int]()
+    video_id = made(hook, "never poll=500x2")
+    for _ in range(3):
+        sensor = WisdomGateVideoSensor(task_id="wait", video_id=video_id, mode="reschedule", poke_interval=0.01)
+        assert sensor.poke(context() | {"task_state_store": memory}) is False
+        kept.append(sum(words["failed_polls"] for words in memory.values()))
+    assert kept == [1, 2, 0]
+
+
+def test_a_trigger_that_breaks_tells_its_task_why(context: Context) -> None:
+    trigger = WisdomGateVideoTrigger("video_1", poll_interval="often")  # type: ignore[arg-type]
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True)
+    with pytest.raises(errors.WisdomGateError, match="The trigger failed: TypeError"):
+        sensor.execute_complete(context(), fire_trigger(trigger))

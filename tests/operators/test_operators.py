@@ -133,6 +133,8 @@ FLAGS = ("record_prompt", "delete_on_kill", "delete_after_download")
 GENERATE_ROWS: list[tuple[dict[str, Any], str]] = [
     *(({"destination": value}, "destination") for value in ("", "clips/", "../cat.mp4", 5)),
     ({"destination": "teapot://bucket/cat.mp4"}, "destination"),
+    ({"destination": "file://clips/cat.mp4"}, "destination"),
+    ({"destination": "s3:///cat.mp4"}, "destination"),
     ({"destination": "{file}/cat.mp4"}, "storage"),
     *(({"if_exists": value}, "if_exists") for value in ("maybe", None, True)),
     *(({"on_lost_create": value}, "on_lost_create") for value in ("maybe", None)),

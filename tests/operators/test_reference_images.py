@@ -49,7 +49,7 @@ def test_an_image_that_is_gone_when_the_task_resumes_costs_no_clip(
 
 def test_a_folder_is_no_image(generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any) -> None:
     local.write("images/cat.png", PNG)
-    with pytest.raises(errors.StorageError, match="images.*directory"):
+    with pytest.raises(errors.StorageError, match=r"images.*directory"):
         generate(input_reference=local.uri("images")).execute(context())
     assert sandbox.requests() == []
 
