@@ -17,6 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_bytes, check_choice
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
@@ -245,6 +246,9 @@ class WisdomGateHook(HttpHook):
         :raises StorageError: the storage refused.
         """
         routes.check_text("video_id", video_id, ID_REMEDY)
+        check_choice("if_exists", if_exists, ("skip", "replace", "fail"))
+        check_choice("delete_after_download", delete_after_download, (True, False))
+        check_bytes("max_bytes", max_bytes)
         target = Destination(resolve_destination(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
         claim = ClipClaim(target, wanted, if_exists, check=check)

@@ -47,10 +47,9 @@ def openlineage_facets(stored: StoredVideo | None) -> Any:
         return None
     if stored is None:
         return OperatorLineage()
-    parts = urlsplit(public_uri(stored.uri))
-    namespace, name = (f"{parts.scheme}://{parts.netloc}", parts.path.lstrip("/"))
-    if parts.scheme == "file":
-        namespace, name = "file", parts.path
+    scheme, _, rest = public_uri(stored.uri).partition("://")
+    place, _, name = rest.partition("/")  # no urlsplit: "?" and "#" are letters of a clip's name
+    namespace, name = ("file", f"/{name}") if scheme == "file" else (f"{scheme}://{place}", name)
     statistics = OutputStatisticsOutputDatasetFacet(size=stored.size, fileCount=1)
     dataset = OutputDataset(namespace=namespace, name=name, outputFacets={"outputStatistics": statistics})
     return OperatorLineage(outputs=[dataset])

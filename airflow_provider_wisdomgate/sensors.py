@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_seconds
 from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory, memory_of
 from airflow_provider_wisdomgate.polling.decisions import LONGEST_RETRY_AFTER, MAX_UNAUTHORIZED, Ended, Wait
 from airflow_provider_wisdomgate.polling.events import result_of, video_of
@@ -92,6 +93,8 @@ class WisdomGateVideoSensor(BaseSensorOperator):
             except AirflowSensorTimeout as error:
                 self._skip_if_told(error)  # Airflow applies never_fail to a deferred sensor's timeout only
                 raise
+        for name in ("timeout", "poke_interval"):  # in the other modes they are Airflow's own
+            check_seconds(name, getattr(self, name))
         now = time.time()
         deadline = now + self.timeout
         step = self.hook.poll(self.video_id, Wait(deadline, self.poke_interval, since=now))

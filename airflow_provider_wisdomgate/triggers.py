@@ -75,8 +75,6 @@ class WisdomGateVideoTrigger(BaseTrigger):
         """Yield the one event, see :func:`polling.events.event_of`."""
         try:
             end = await self._wait()
-        except errors.WisdomGateError as error:
-            end = Ended("refused", error=error)
         except Exception as error:  # else the task would only learn "Trigger failure"
             self.log.exception("Waiting for video %s failed", self.video_id)
             end = Ended(

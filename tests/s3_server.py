@@ -98,71 +98,82 @@ class Proxy:
         return None
 
 
+class ProxyServer(ThreadingHTTPServer):
+    """Listens on loopback for a proxy in front of the server at a URL."""
+
+    daemon_threads = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
+        self.behind = urlsplit(url)
+        self.proxy = Proxy(f"http://127.0.0.1:{self.server_address[1]}")
+
+
+class ProxyHandler(BaseHTTPRequestHandler):
+    """Answers a request as the proxy's faults say, or with what the server behind it answers."""
+
+    protocol_version = "HTTP/1.1"
+    server: ProxyServer
+
+    def handle_any(self) -> None:
+        proxy = self.server.proxy
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        proxy.asked.append((self.command, self.path))
+        proxy.on_request(self.command, self.path)
+        fault = proxy.fault(self.command, self.path)
+        if fault and fault.what != "cut":
+            return self.refuse(*fault.what.split())
+        if proxy.judge is None:
+            return self.forward(body, fault)
+        with proxy.one_at_a_time:
+            if verdict := proxy.judge(self.command, self.path, body):
+                return self.answer(verdict[0], [("Content-Type", "application/json")], verdict[1])
+            return self.forward(body, fault)
+
+    def forward(self, body: bytes, fault: Fault | None) -> None:
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("expect", "connection")}
+        headers["Connection"] = "close"  # some servers give an answer no length
+        if self.server.proxy.deaf:
+            headers = {name: value for name, value in headers.items() if not name.lower().startswith("if-")}
+        connection = http.client.HTTPConnection(str(self.server.behind.hostname), self.server.behind.port)
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        if fault:
+            self.close_connection = True
+            return None
+        return self.answer(answer.status, answer.getheaders(), data)
+
+    def answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        date = self.server.proxy.date
+        self.send_response_only(status)
+        for name, value in headers:
+            value = date if date and name == "Date" else value
+            if name.lower() not in ("connection", "transfer-encoding"):
+                self.send_header(name, value)
+        if not any(name.lower() == "content-length" for name, _ in headers):
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def refuse(self, status: str, code: str) -> None:
+        self.answer(int(status), [("Content-Type", "application/xml")], REFUSAL % code.encode())
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+
 @contextmanager
 def proxy_before(url: str) -> Iterator[Proxy]:
     """Run a proxy in front of an S3 server."""
-    there = urlsplit(url)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            proxy.asked.append((self.command, self.path))
-            proxy.on_request(self.command, self.path)
-            fault = proxy.fault(self.command, self.path)
-            if fault and fault.what != "cut":
-                return self.refuse(*fault.what.split())
-            if proxy.judge is None:
-                return self.forward(body, fault)
-            with proxy.one_at_a_time:
-                if verdict := proxy.judge(self.command, self.path, body):
-                    return self.answer(verdict[0], [("Content-Type", "application/json")], verdict[1])
-                return self.forward(body, fault)
-
-        def forward(self, body: bytes, fault: Fault | None) -> None:
-            headers = {
-                name: value for name, value in self.headers.items() if name.lower() not in ("expect", "connection")
-            }
-            headers["Connection"] = "close"  # some servers give an answer no length
-            if proxy.deaf:
-                headers = {name: value for name, value in headers.items() if not name.lower().startswith("if-")}
-            connection = http.client.HTTPConnection(str(there.hostname), there.port)
-            connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-            connection.close()
-            if fault:
-                self.close_connection = True
-                return None
-            return self.answer(answer.status, answer.getheaders(), data)
-
-        def answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
-            self.send_response_only(status)
-            for name, value in headers:
-                value = proxy.date if proxy.date and name == "Date" else value
-                if name.lower() not in ("connection", "transfer-encoding"):
-                    self.send_header(name, value)
-            if not any(name.lower() == "content-length" for name, _ in headers):
-                self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
-
-        def refuse(self, status: str, code: str) -> None:
-            self.answer(int(status), [("Content-Type", "application/xml")], REFUSAL % code.encode())
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}")
+    server = ProxyServer(url)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield proxy
+        yield server.proxy
     finally:
         server.shutdown()
         server.server_close()

@@ -7,7 +7,7 @@ from source import FOLDER, PACKAGE, ROOT, files, imported, outside_imports, room
 
 LAYERS = (
     ("__init__", "exceptions", "links", "metrics"),
-    ("gateway", "retries"),
+    ("arguments", "gateway", "retries"),
     ("polling", "clips"),
     ("hooks", "lineage"),
     ("triggers",),

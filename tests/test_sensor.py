@@ -139,6 +139,16 @@ def test_a_video_id_that_is_none_is_named_before_any_request(
     assert sandbox.requests() == []
 
 
+@pytest.mark.parametrize("wrong", [{"timeout": 1e12}, {"timeout": 0}, {"poke_interval": 0}, {"poke_interval": 1e12}])
+def test_a_time_that_no_trigger_can_wait_is_named_before_any_request(
+    wrong: dict[str, Any], hook: WisdomGateHook, sandbox: Sandbox, context: Context
+) -> None:
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True, **wrong)
+    with pytest.raises(errors.ConfigurationError, match=f"{next(iter(wrong))} must be a number of seconds above 0"):
+        sensor.execute(context())
+    assert sandbox.requests() == []
+
+
 def test_a_missing_connection_ends_a_deferred_wait_after_some_failed_polls_and_is_named(
     hook: WisdomGateHook, context: Context
 ) -> None:
@@ -270,3 +280,22 @@ def test_reschedule_mode_keeps_to_the_pause_that_the_gateway_asked_for(
         assert sensor.poke(context() | {"task_state_store": memory}) is False
         polls.append(sandbox.counts()["burst_replies"])
     assert polls == [1, 1, 1]
+
+
+def test_a_good_poll_forgives_the_failed_ones_in_reschedule_mode_too(
+    hook: WisdomGateHook, sandbox: Sandbox, context: Context
+) -> None:
+    memory, kept = StateStore(), list[int]()
+    video_id = made(hook, "never poll=500x2")
+    for _ in range(3):
+        sensor = WisdomGateVideoSensor(task_id="wait", video_id=video_id, mode="reschedule", poke_interval=0.01)
+        assert sensor.poke(context() | {"task_state_store": memory}) is False
+        kept.append(sum(words["failed_polls"] for words in memory.values()))
+    assert kept == [1, 2, 0]
+
+
+def test_a_trigger_that_breaks_tells_its_task_why(context: Context) -> None:
+    trigger = WisdomGateVideoTrigger("video_1", poll_interval="often")  # type: ignore[arg-type]
+    sensor = WisdomGateVideoSensor(task_id="wait", video_id="video_1", deferrable=True)
+    with pytest.raises(errors.WisdomGateError, match="The trigger failed: TypeError"):
+        sensor.execute_complete(context(), fire_trigger(trigger))

@@ -74,6 +74,13 @@ def test_openlineage_is_told_the_clip_as_an_output(hook: WisdomGateHook, context
     assert output.outputFacets["outputStatistics"].size == clip["size"]
 
 
+def test_openlineage_is_told_all_of_an_objects_key(hook: WisdomGateHook, s3: Any, context: Context) -> None:
+    task = generate(destination=s3.uri("a #1 cat?.mp4"))
+    task.execute(context())
+    (output,) = task.get_openlineage_facets_on_complete(None).outputs
+    assert (output.namespace, output.name) == (f"s3://{s3.bucket}", "a #1 cat?.mp4")
+
+
 @pytest.mark.needs("retry policy")
 @pytest.mark.parametrize(
     ("error", "decision"),

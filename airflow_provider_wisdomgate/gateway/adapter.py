@@ -32,9 +32,6 @@ class _InTime(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
     def readinto(self, buffer: Any) -> int | None:
         if self.until is None:
             return self._raw.readinto(buffer)

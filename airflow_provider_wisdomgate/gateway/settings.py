@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from math import inf
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ HTTP_EXTRAS = frozenset(
     | {"trust_env", "check_response", "srv_lookup"}
 )
 DEFAULT_TIMEOUT = 60.0
+DAY = 86400.0  # longer than any answer takes; a socket cannot wait for centuries
 # A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
 SHORTEST_SECRET = 8
 KEY = re.compile(r"[\x21-\x7e]+")
@@ -73,7 +75,7 @@ class Settings:
         return cls(
             base_url=normal_base_url(host, port),
             api_key=key,
-            timeout=_positive(conn_id, known, "timeout") or DEFAULT_TIMEOUT,
+            timeout=_positive(conn_id, known, "timeout", DAY) or DEFAULT_TIMEOUT,
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
             storage_path=known.get("storage_path"),
             min_balance=_positive(conn_id, known, "min_balance"),
@@ -124,15 +126,16 @@ def _api_key(conn_id: str, key: str | None) -> Secret:
     return key
 
 
-def _positive(conn_id: str, extra: Mapping[str, Any], name: str) -> float | None:
+def _positive(conn_id: str, extra: Mapping[str, Any], name: str, most: float = inf) -> float | None:
     value = extra.get(name)
     try:
-        number = None if value is None else float(value)
+        number = None if value is None else -1.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if number is not None and not 0 < number < float("inf"):
+    if number is not None and not (0 < number < inf and number <= most):
+        limit = f" and at most {most:g}" if most < inf else ""
         raise errors.ConfigurationError(
-            f"Connection {conn_id!r}: extra {name!r} must be a number above 0, not {value!r}."
+            f"Connection {conn_id!r}: extra {name!r} must be a number above 0{limit}, not {value!r}."
         )
     return number
 

@@ -169,21 +169,3 @@ def made_by(context: Context, retries: int | None) -> dict[str, Any]:
         "run_started": started.isoformat() if started else None,
         "round": tries - (retries or 0) if isinstance(tries, int) else None,
     }
-
-
-def check_amount(name: str, value: Any) -> None:
-    """Refuse what is no amount of credit.
-
-    :raises ConfigurationError: naming the argument.
-    """
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
-        raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
-
-
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuse a value that is none of the choices.
-
-    :raises ConfigurationError: naming the argument.
-    """
-    if value not in choices:
-        raise errors.ConfigurationError(f"{name} must be one of {', '.join(choices)}, not {value!r}.")

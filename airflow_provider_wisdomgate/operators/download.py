@@ -10,7 +10,7 @@ from airflow_provider_wisdomgate.clips.download import MAX_BYTES
 from airflow_provider_wisdomgate.clips.ledger import IfExists
 from airflow_provider_wisdomgate.gateway.routes import check_text
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
-from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, check_choice, destination_of, made_by
+from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, destination_of, made_by
 from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest."""
-        check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         check_text("video_id", self.video_id, "Give the id that a create returned.")
         destination = resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
         tell_destination(context, destination)

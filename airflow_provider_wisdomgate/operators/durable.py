@@ -13,19 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_credit, check_seconds
 from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
-from airflow_provider_wisdomgate.clips.ledger import (
-    Claim,
-    Done,
-    Follow,
-    IfExists,
-    OnLostCreate,
-    Wanted,
-    fingerprint,
-)
+from airflow_provider_wisdomgate.clips.ledger import Claim, Done, Follow, IfExists, OnLostCreate, Wanted, fingerprint
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import memory_of
 from airflow_provider_wisdomgate.clips.paid_video import GOES_ON, PaidVideo
@@ -35,8 +28,6 @@ from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destinat
 from airflow_provider_wisdomgate.operators.base import (
     WisdomGateBaseOperator,
     before_the_create,
-    check_amount,
-    check_choice,
     destination_of,
     how_to_wait_longer,
     made_by,
@@ -191,10 +182,12 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         """Check everything that can be checked before money is spent."""
         check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
         check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
+        for name in ("record_prompt", "delete_on_kill", "delete_after_download"):
+            check_choice(name, getattr(self, name), (True, False))
         for name in ("timeout", "poll_interval"):
-            if not isinstance(value := getattr(self, name), int | float) or not value > 0:
-                raise errors.ConfigurationError(f"{name} must be a number of seconds above 0, not {value!r}.")
-        check_amount("min_balance", self.min_balance)
+            check_seconds(name, getattr(self, name))
+        check_bytes("max_bytes", self.max_bytes)
+        check_credit("min_balance", self.min_balance)
 
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         call = replace(call, idempotency_key=mine.claim_id)

@@ -58,3 +58,7 @@ FULL = {
     "error": None,
     "usage": {"tokens": 5},
 }
+
+# A video that is finished, and the answer that tells of it.
+VIDEO = {"id": "video_1", "object": "video", "model": "any", "status": "completed", "progress": 100}
+TOLD = json.dumps(VIDEO).encode()

@@ -173,10 +173,16 @@ def test_a_connection_without_a_key_says_where_to_put_it(key: str | None, connec
 
 
 @pytest.mark.parametrize("name", ["timeout", "requests_per_minute"])
-@pytest.mark.parametrize("value", [0, -1, "soon", [1], "nan", "inf"])
+@pytest.mark.parametrize("value", [0, -1, "soon", [1], True, "nan", "inf"])
 def test_a_number_of_the_connection_that_is_none_is_named(name: str, value: Any, connect: Connect) -> None:
     connect(extra={name: value})
     with pytest.raises(errors.ConfigurationError, match=f"extra '{name}' must be a number above 0"):
+        _ = WisdomGateHook().settings
+
+
+def test_a_timeout_that_no_socket_can_wait_is_named(connect: Connect) -> None:
+    connect(extra={"timeout": 1e12})
+    with pytest.raises(errors.ConfigurationError, match="extra 'timeout' must be a number above 0 and at most 86400"):
         _ = WisdomGateHook().settings
 
 

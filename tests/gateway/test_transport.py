@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import http, scripted
 from support import AUTHORITY, SMALL, answering, asked, tls_in_front_of
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.connection import read_settings_async
+from airflow_provider_wisdomgate.gateway.exchange import MAX_REDIRECTS
 from airflow_provider_wisdomgate.gateway.retry import ONCE
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -86,6 +88,23 @@ def test_a_gateway_that_nobody_vouches_for_is_not_spoken_to(
     connect(host=gateway)
     with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
         poll(video_id)
+
+
+def test_a_folder_of_certificates_is_read_as_one(
+    gateway: str, video_id: str, poll: Callable[[str], str], connect: Connect, tmp_path: Path
+) -> None:
+    """An empty one trusts nobody; that it is a folder is no error."""
+    connect(host=gateway, extra={"verify": str(tmp_path)})
+    with pytest.raises(errors.UnreachableError, match=r"certificate|CERTIFICATE"):
+        poll(video_id)
+
+
+def test_redirects_without_end_are_followed_a_few_times(poll: Callable[[str], str], connect: Connect) -> None:
+    with scripted(lambda request: http(307, headers={"Location": request.path})) as gateway:
+        connect(host=gateway.url)
+        with pytest.raises(errors.UnexpectedReplyError, match=f"redirects more than {MAX_REDIRECTS} times"):
+            poll("video_1")
+        assert len(gateway.requests) == MAX_REDIRECTS
 
 
 def test_a_certificate_for_another_host_is_not_taken(

@@ -20,7 +20,7 @@ from airflow_provider_wisdomgate.gateway.replies import (
     parse_page,
     parse_video,
 )
-from airflow_provider_wisdomgate.gateway.video import Video, failure_of
+from airflow_provider_wisdomgate.gateway.video import CONTENT_MISSING, Video, failure_of, missing_content
 
 VIDEOS: dict[str, tuple[Any, Video]] = {
     "every field": (
@@ -237,3 +237,20 @@ def test_a_failed_video_has_the_error_that_says_whether_another_one_may_help(
     if video.error_code:
         expected["code"] = video.error_code
     assert fields_of(failure_of(video, may_recreate=may_recreate)) == expected
+
+
+@pytest.mark.parametrize(
+    ("video", "kind", "code"),
+    [
+        (Video("v", "expired"), "VideoExpiredError", None),
+        (Video("v", "failed"), "VideoFailedForGoodError", None),
+        (Video("v", "completed"), "VideoNotReadyError", CONTENT_MISSING),
+        (Video("v", "completed", expires_at=1.0), "VideoNotReadyError", CONTENT_MISSING),
+        (Video("v", "in_progress"), "VideoNotReadyError", None),
+        (Video("v", "anything else"), "VideoNotReadyError", None),
+    ],
+    ids=lambda value: value.status if isinstance(value, Video) else str(value),
+)
+def test_content_that_is_not_found_means_what_the_videos_status_says(video: Video, kind: str, code: str | None) -> None:
+    error = missing_content(video, errors.VideoNotFoundError("no content", video_id="v"))
+    assert (type(error).__name__, error.code) == (kind, code)

@@ -86,6 +86,7 @@ BALANCES = {
     "nothing left": (http(200, b'{"available_balance": 0}'), errors.BalanceTooLowError),
     "in debt": (http(200, b'{"available_balance": -3}'), errors.BalanceTooLowError),
     "a proxy's page": (http(502, b"<html>Bad gateway</html>"), errors.WisdomGateError),
+    "no to this request": (http(400, NOT_FOUND), errors.BadRequestError),
     "no such key": (http(401, b'{"error": {"message": "No such key"}}'), errors.AuthenticationError),
 }
 
@@ -122,6 +123,16 @@ def test_what_a_gateway_says_of_its_balance(
         with pytest.raises(kind):
             hook.send_create(call, 1.0)
     assert ("POST" in {request.method for request in gateway.requests}) == (kind is None)
+
+
+def test_the_test_button_works_where_the_gateway_tells_no_balance(connect: Connect) -> None:
+    def answer(request: Request) -> bytes:
+        return http(404, NOT_FOUND) if request.path.endswith("/balance") else http(200, b'{"data": []}')
+
+    with scripted(answer) as gateway:
+        connect(host=gateway.url)
+        told = WisdomGateHook().test_connection()
+    assert told == (True, f"The key works at {gateway.url}/v1 (this gateway tells no balance).")
 
 
 # The gateway's copy

@@ -96,6 +96,20 @@ def test_a_lost_create_that_made_nothing_stays_lost(
     assert (found and found.phase, sandbox.counts()["create_requests"]) == ("creating", 1)
 
 
+def test_a_list_that_fails_for_now_is_asked_for_again_by_a_retry(
+    finding: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    with pytest.raises(errors.WisdomGateError, match="looks for it"):
+        finding("create=lost").execute(context())
+    sandbox.burst(500, 60, method="GET")
+    with pytest.raises(errors.GatewayFaultError, match="A retry looks again") as caught:
+        finding("create=lost").execute(context())
+    assert not isinstance(caught.value, errors.AirflowFailException)
+    sandbox.burst(500, 0, method="GET")
+    finding("create=lost").execute(context())
+    assert (local.read("cat.mp4"), sandbox.counts()["create_requests"]) == (whole(), 1)
+
+
 def test_of_two_lost_creates_alike_none_is_taken_for_the_other(
     finding: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:

@@ -1,43 +1,23 @@
-"""Cases that once cost a second payment or a clip, each by its rule. [sim]: what the system does is simulated."""
+"""Cases that once cost a second payment or a clip: news of another video, and runs that find what is theirs."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
-from s3_server import proxy_before
-from support import LocalPlace, S3Place, StateStore, put_manifest, resume, whole
+from steps import Generate, deferred, manifest_at
+from support import LocalPlace, resume, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips import claim as claiming
-from airflow_provider_wisdomgate.clips.claim import ClipClaim
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.ledger import Wanted
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
-from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.polling.decisions import Ended
 from airflow_provider_wisdomgate.polling.events import event_of
 from airflow_provider_wisdomgate.sandbox import Sandbox
-
-Generate = Callable[..., WisdomGateGenerateVideoOperator]
-
-
-def deferred(operator: WisdomGateGenerateVideoOperator, context: Any) -> TaskDeferred:
-    with pytest.raises(TaskDeferred) as deferral:
-        operator.execute(context)
-    return deferral.value
 
 
 def news(video_id: str, status: str) -> dict[str, Any]:
@@ -48,12 +28,6 @@ def news(video_id: str, status: str) -> dict[str, Any]:
     if status == "expired":
         return event_of(video_id, Ended("expired", video, errors.VideoExpiredError("gone", video_id=video_id)))
     return event_of(video_id, Ended("failed", video, errors.VideoFailedError("no luck", video_id=video_id)))
-
-
-def manifest_at(place: LocalPlace, name: str = "cat.mp4") -> Manifest:
-    found = Destination(place.uri(name)).read()
-    assert found is not None
-    return found
 
 
 # ------------------------------------------------------------------------------ late news about another video
@@ -109,179 +83,6 @@ def test_a_replacement_that_fails_leaves_the_old_clip_to_its_next_run(
     requests = len(sandbox.requests())
     assert generate().execute(context(run_id="next")) == stored
     assert (len(sandbox.requests()), local.read("cat.mp4")) == (requests, whole())
-
-
-# ----------------------------------------------------------------------------------- what was paid is written down
-
-
-@pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Refuse the next replacements of a file, as a full disk does [sim]."""
-    monkeypatch.setattr(claiming, "RECORD_DELAYS", (0.0,) * 3)
-    real = os.replace
-
-    def fill(times: int) -> None:
-        left = [times]
-
-        def refused(source: Any, target: Any) -> None:
-            if left[0] and str(target).endswith(".json"):
-                left[0] -= 1
-                raise OSError(errno.ENOSPC, "No space left on device")
-            real(source, target)
-
-        monkeypatch.setattr(os, "replace", refused)
-
-    return fill
-
-
-def test_a_record_that_cannot_be_written_at_once_is_written_again(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, full_disk: Any, context: Any
-) -> None:
-    full_disk(3)
-    stored = generate().execute(context())
-    assert (stored["phase"], sandbox.counts()["creates"]) == ("stored", 1)
-
-
-def test_an_id_that_cannot_be_written_is_on_the_error_and_in_the_log(
-    generate: Generate, full_disk: Any, sandbox: Sandbox, context: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    full_disk(4)
-    with caplog.at_level("INFO"), pytest.raises(errors.StorageError) as caught:
-        generate().execute(context())
-    (video,) = sandbox.videos()
-    assert (caught.value.video_id, video["id"] in str(caught.value)) == (video["id"], True)
-    assert any(video["id"] in record.getMessage() for record in caplog.records)
-
-
-@pytest.mark.parametrize("somebody_deletes_the_manifest", [False, True])
-def test_a_retry_goes_on_with_the_id_that_its_task_remembers(
-    somebody_deletes_the_manifest: bool,
-    generate: Generate,
-    local: LocalPlace,
-    sandbox: Sandbox,
-    full_disk: Any,
-    context: Any,
-) -> None:
-    memory = StateStore()
-    full_disk(4)
-    with pytest.raises(errors.StorageError):
-        generate().execute(context() | {"task_state_store": memory})
-    if somebody_deletes_the_manifest:
-        local.delete("cat.mp4.json")
-    stored = generate().execute(context() | {"task_state_store": memory})
-    assert (stored["phase"], sandbox.counts()["creates"], dict(memory)) == ("stored", 1, {})
-
-
-def test_a_memory_that_does_not_answer_stops_nothing(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    class Broken:
-        def __getattr__(self, name: str) -> Any:
-            raise RuntimeError("the API server is away")
-
-    stored = generate().execute(context() | {"task_state_store": Broken()})
-    assert (stored["phase"], sandbox.counts()["creates"]) == ("stored", 1)
-
-
-# ------------------------------------------------------------------------------------------ a claim and its time
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """This process's own clock, set forward by hand."""
-    real, now = time.monotonic, SimpleNamespace(ahead=0.0)
-    monkeypatch.setattr(time, "monotonic", lambda: real() + now.ahead)
-    return now
-
-
-def new_claim(local: LocalPlace) -> ClipClaim:
-    return ClipClaim(Destination(local.uri("cat.mp4")), Wanted({}, "f"))
-
-
-def test_a_claim_is_renewed_before_an_attempt_that_would_outlive_it(local: LocalPlace, clock: SimpleNamespace) -> None:
-    claim = new_claim(local)
-    _, mine = claim.begin(attempt_seconds=310.0)
-    written: list[tuple[float, bool]] = []
-
-    def send(keep_claim: Callable[[], None]) -> Video:
-        for waited in (0.0, 60.0, 60.0, 60.0):  # 429 with Retry-After, several times
-            clock.ahead += waited
-            before = manifest_at(local).claimed_at
-            keep_claim()
-            written.append((waited, manifest_at(local).claimed_at > before))
-        return Video("v1", "queued")
-
-    created = claim.create(mine, send)
-    assert written == [(0.0, False), (60.0, True), (60.0, True), (60.0, True)]
-    assert (created.phase, created.video_id, mine.claim_seconds) == ("created", "v1", 370.0)
-
-
-@pytest.mark.parametrize("what", ["deleted", "taken"])
-def test_who_lost_its_claim_sends_nothing_more(what: str, local: LocalPlace, clock: SimpleNamespace) -> None:
-    claim = new_claim(local)
-    _, mine = claim.begin(attempt_seconds=310.0)
-    if what == "deleted":
-        local.delete("cat.mp4.json")
-    else:
-        put_manifest(replace(mine, claim_id="theirs"))
-    sent: list[str] = []
-
-    def send(keep_claim: Callable[[], None]) -> Video:
-        clock.ahead += 31.0  # stopped, and gone on later
-        keep_claim()
-        sent.append("create")
-        return Video("v1")
-
-    with pytest.raises(errors.WisdomGateError, match="nothing was sent"):
-        claim.create(mine, send)
-    assert sent == []
-
-
-def test_a_lost_create_says_at_once_that_nobody_sends_it_any_more(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    with pytest.raises(errors.LostCreateError):
-        generate("create=drop").execute(context())
-    assert manifest_at(local).claim_seconds == 0.0
-    began = time.monotonic()
-    with pytest.raises(errors.LostCreateError):  # need not wait until the claim's time is over
-        generate("create=drop").execute(context(run_id="next"))
-    assert (time.monotonic() - began < 60, sandbox.counts()["create_requests"]) == (True, 1)
-
-
-def test_a_claim_whose_writing_failed_is_taken_back(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The link is made, and the disk then fails: nobody may find a claim that no create followed [sim]."""
-    real, calls = os.fsync, iter(range(100))
-
-    def fails_once(handle: int) -> None:
-        if next(calls) == 1:
-            raise OSError(errno.EIO, "Input/output error")
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", fails_once)
-    stored = generate().execute(context())  # read back: it is there, so it counts
-    assert (stored["phase"], sandbox.counts()["create_requests"]) == ("stored", 1)
-
-
-def test_a_claim_is_given_back_though_the_storage_fails_once(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Left behind, it would be waited for by the next try, and then called a lost create [sim]."""
-    monkeypatch.setattr(claiming, "CORRECT_DELAYS", (0.0, 0.0))
-    real, left = os.unlink, [2]
-
-    def refused(path: Any, **options: Any) -> None:
-        if left[0] and str(path).endswith(".json"):
-            left[0] -= 1
-            raise OSError(errno.EIO, "Input/output error")
-        real(path, **options)
-
-    monkeypatch.setattr(os, "unlink", refused)
-    with pytest.raises(errors.BadRequestError):
-        generate("create=400").execute(context())
-    assert (left, local.names()) == ([0], [])
 
 
 # ----------------------------------------------------------------------------------- runs, places, other requests
@@ -344,39 +145,3 @@ def test_half_a_character_is_refused_before_the_claim(
     with pytest.raises(errors.ConfigurationError, match="half a character"):
         operator.execute(context())
     assert (sandbox.requests(), local.names()) == ([], [])
-
-
-# --------------------------------------------------------------------------- a store that ignores conditions
-
-
-@pytest.fixture
-def deaf_store(s3: S3Place, _s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A destination in a store that writes whatever the condition says, as older clones of S3 do."""
-    with proxy_before(_s3_url) as proxy:
-        proxy.deaf = True
-        extra = {"endpoint_url": proxy.url, "region_name": "us-east-1"}
-        aws = {"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra}
-        monkeypatch.setenv("AIRFLOW_CONN_AWS_DEAF", json.dumps(aws))
-        yield f"s3://aws_deaf@{s3.bucket}/cat.mp4"
-
-
-def test_a_store_that_ignores_conditions_is_refused_before_anybody_pays(
-    generate: Generate, deaf_store: str, s3: S3Place, sandbox: Sandbox, context: Any
-) -> None:
-    def end(number: int) -> Any:
-        try:
-            return generate(destination=deaf_store).execute(context(run_id=str(number)))
-        except errors.WisdomGateError as error:
-            return type(error), "allow_unsafe_storage" in str(error)
-
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(end, range(4))) == [(errors.StorageError, True)] * 4
-    assert (sandbox.requests(), s3.names()) == ([], [])
-
-
-def test_a_store_that_ignores_conditions_is_used_by_who_says_so(
-    generate: Generate, deaf_store: str, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW__WISDOMGATE__ALLOW_UNSAFE_STORAGE", "True")
-    assert generate(destination=deaf_store).execute(context())["phase"] == "stored"
-    assert sandbox.counts()["creates"] == 1

@@ -145,20 +145,29 @@ REQUEST_ROWS: list[tuple[dict[str, Any], str]] = [
     ({"seconds": None, "fields": {"seconds": "eight"}}, "seconds"),
     ({"wisdomgate_conn_id": "empty"}, "API key"),
 ]
+BAD_SIZES = (0, -1, "1 GB", None, True, float("nan"), float("inf"))
+FLAGS = ("record_prompt", "delete_on_kill", "delete_after_download")
 GENERATE_ROWS: list[tuple[dict[str, Any], str]] = [
     *(({"destination": value}, "destination") for value in ("", "clips/", "../cat.mp4", 5)),
     ({"destination": "teapot://bucket/cat.mp4"}, "destination"),
+    ({"destination": "file://clips/cat.mp4"}, "destination"),
+    ({"destination": "s3:///cat.mp4"}, "destination"),
     ({"destination": "{file}/cat.mp4"}, "storage"),
     *(({"if_exists": value}, "if_exists") for value in ("maybe", None, True)),
     *(({"on_lost_create": value}, "on_lost_create") for value in ("maybe", None)),
-    *(({"timeout": value}, "timeout") for value in (0, -1, "soon", None)),
-    *(({"poll_interval": value}, "poll_interval") for value in (0, -1, "often")),
+    *(({"timeout": value}, "timeout") for value in (0, -1, "soon", None, True, float("inf"), float("nan"), 1e12)),
+    *(({"poll_interval": value}, "poll_interval") for value in (0, -1, "often", True, float("inf"), 1e12)),
+    *(({"max_bytes": value}, "max_bytes") for value in BAD_SIZES),
+    *(({"min_balance": value}, "min_balance") for value in (-1, "10", True, float("nan"), float("inf"))),
+    *(({flag: value}, flag) for flag in FLAGS for value in ("false", "", None)),
 ]
 DOWNLOAD_ROWS: list[tuple[dict[str, Any], str]] = [
     *(({"video_id": value}, "video_id") for value in ("", " ", None, 5)),
     *(({"destination": value}, "destination") for value in ("", "clips/", "../cat.mp4", 5)),
     ({"destination": "{file}/cat.mp4"}, "storage"),
     *(({"if_exists": value}, "if_exists") for value in ("maybe", None)),
+    *(({"max_bytes": value}, "max_bytes") for value in BAD_SIZES),
+    ({"delete_after_download": "false"}, "delete_after_download"),
 ]
 DOWNLOAD = {"task_id": "clip", "video_id": "video_1", "destination": "cat.mp4"}
 BAD_INPUT = [

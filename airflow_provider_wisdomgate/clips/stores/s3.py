@@ -193,7 +193,8 @@ class S3Store(ObjectStore):
 
         409 says that another write was under way and nothing was done: the whole write is repeated, parts included.
         """
-        for repeat in range(CONFLICT_REPEATS + 1):
+        repeat = 0
+        while True:
             try:
                 return write(condition)
             except ClientError as error:
@@ -204,7 +205,7 @@ class S3Store(ObjectStore):
                 if code_of(error) != "ConditionalRequestConflict" or repeat == CONFLICT_REPEATS:
                     raise
             time.sleep(random.uniform(0, CONFLICT_PAUSE * 2**repeat))
-        return None
+            repeat += 1
 
     def _unconditionally(
         self, condition: Condition, suffix: str, write: Callable[[Condition], Any], refusal: ClientError

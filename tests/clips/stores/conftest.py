@@ -58,3 +58,9 @@ def any_place(request: pytest.FixtureRequest) -> Any:
 def atomic_place(request: pytest.FixtureRequest) -> Any:
     """Where a condition is held to whoever else writes."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["s3", "memory", "gcs", "azure"])
+def object_place(request: pytest.FixtureRequest) -> Any:
+    """What holds a clip to ``over``; local files hold it to the manifest."""
+    return request.getfixturevalue(request.param)

@@ -129,6 +129,17 @@ def test_a_part_whose_answer_was_lost_is_sent_again(opened: Any, proxy: Proxy, s
     assert (len(s3.read("a/cat.mp4")), uploads(s3)) == (LARGE, [])
 
 
+def test_who_may_not_list_a_bucket_may_store_in_it(opened: Any, proxy: Proxy, s3: S3Place) -> None:
+    proxy.faults.append(Fault("GET", s3.bucket, "403 AccessDenied", times=9, query="list-type=2"))
+    assert publish(opened(), SMALL)
+    assert (len(s3.read("a/cat.mp4")), proxy.faults[0].times < 9) == (SMALL, True)
+
+
+def test_a_clip_that_became_shorter_has_no_bytes_beyond_its_end(opened: Any, s3: S3Place) -> None:
+    s3.write("a/cat.mp4", b"short")
+    assert (opened().read_range(3, 9), opened().read_range(5, 9)) == (b"rt", b"")
+
+
 # Conflicts: 409 says that another write was under way, and that nothing was done
 
 

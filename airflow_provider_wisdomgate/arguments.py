@@ -1,0 +1,54 @@
+"""Checks arguments before money is spent. Pure. What a create's own fields may hold, gateway/routes.py checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+from airflow_provider_wisdomgate import exceptions as errors
+
+# Airflow writes the end of a wait as a date, and knows none after the year 9999.
+YEAR = 366 * 86400
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Refuse a value that is none of the choices.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if value not in choices:
+        raise errors.ConfigurationError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}.")
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Refuse what is no time to wait: of 0 s, or of more than a year.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if not _is_number(value) or not 0 < value <= YEAR:
+        raise errors.ConfigurationError(
+            f"{name} must be a number of seconds above 0 and at most {YEAR} (a year), not {value!r}."
+        )
+
+
+def check_bytes(name: str, value: Any) -> None:
+    """Refuse what is no size.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if not _is_number(value) or not 0 < value < inf:
+        raise errors.ConfigurationError(f"{name} must be a number of bytes above 0, not {value!r}.")
+
+
+def check_credit(name: str, value: Any) -> None:
+    """Refuse what is no amount of credit; None is one that was left out.
+
+    :raises ConfigurationError: naming the argument.
+    """
+    if value is not None and (not _is_number(value) or not 0 <= value < inf):
+        raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,63 @@
+"""A reference image is a part of the request: another image asks for another video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from support import LocalPlace, fire, resume, sha256, whole
+
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.reference_image import MAX_REFERENCE_BYTES
+from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.sandbox import Sandbox
+
+Generate = Callable[..., WisdomGateGenerateVideoOperator]
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+
+
+def test_the_same_image_is_the_same_request_and_another_image_another(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    local.write("image.png", PNG)
+    first = generate(input_reference=local.uri("image.png")).execute(context())
+    local.write("copy.png", PNG)
+    assert generate(input_reference=local.uri("copy.png")).execute(context()) == first
+    assert first["request"]["input_reference_sha256"] == sha256(PNG)
+    local.write("image.png", PNG + b"!")
+    with pytest.raises(errors.DestinationTakenError):
+        generate(input_reference=local.uri("image.png")).execute(context())
+    assert sandbox.counts()["creates"] == 1
+
+
+def test_an_image_that_is_gone_when_the_task_resumes_costs_no_clip(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    """It is asked for again only where the manifest is gone, too: then nobody can tell what the request was."""
+    local.write("image.png", PNG)
+    operator = generate(input_reference=local.uri("image.png"), deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        operator.execute(context())
+    event = fire(deferral.value)
+    local.delete("image.png")
+    local.delete("cat.mp4.json")
+    stored = resume(operator, deferral.value, event, context())
+    assert (stored["phase"], stored["request"], local.read("cat.mp4")) == ("stored", {}, whole())
+
+
+def test_a_folder_is_no_image(generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any) -> None:
+    local.write("images/cat.png", PNG)
+    with pytest.raises(errors.StorageError, match=r"images.*directory"):
+        generate(input_reference=local.uri("images")).execute(context())
+    assert sandbox.requests() == []
+
+
+def test_an_image_that_is_too_large_is_not_sent(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    local.write("image.png", PNG + bytes(MAX_REFERENCE_BYTES))
+    with pytest.raises(errors.ConfigurationError, match=f"more than {MAX_REFERENCE_BYTES}"):
+        generate(input_reference=local.uri("image.png")).execute(context())
+    assert sandbox.requests() == []
