@@ -99,10 +99,10 @@ def test_a_clip_that_is_cut_while_it_is_read_is_told(
 
 
 def test_what_is_wrong_with_a_large_clip_is_its_first_fault(cli: Cli, local: LocalPlace) -> None:
-    data = b"<html>" + bytes(2 * verifying.CHUNK)
+    data = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\3moov" + bytes(2 * verifying.CHUNK)
     keep(local, "cat.mp4", data, size=len(data), sha256=sha256(data))
     ran = cli("clips", "verify", str(local.folder))
-    assert (ran.status, "no known video container" in ran.out) == (1, True)
+    assert (ran.status, "box b'moov' says it has 3 bytes" in ran.out) == (1, True)
 
 
 def test_a_fetch_replaces_no_file_of_another_size(cli: Cli, local: LocalPlace, connection: Any) -> None:
@@ -214,7 +214,10 @@ def test_no_folder_and_no_storage_path_is_one_line(cli: Cli, connect: Any) -> No
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(local: LocalPlace) -> None:
     put_manifest(manifest(local.uri("cat.mp4"), "created"))
     command = [WISDOMGATE, "clips", "list", str(local.folder), "-o", "json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Else nothing is left to be written when Python ends.
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as process:
         assert process.stdout is not None
         process.stdout.close()  # long before it has anything to say
         assert process.stderr is not None
