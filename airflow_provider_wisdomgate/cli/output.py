@@ -100,7 +100,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], styles: Ma
         texts = ["" if cell is None else plain(cell) for cell in row]
         table.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in texts))
     console = Console(file=_own or sys.stdout, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
+    if not console.file.isatty():  # FORCE_COLOR makes everything a terminal
         console.width = PIPE_WIDTH
     console.print(table, soft_wrap=False)
 
@@ -128,10 +128,10 @@ def bytes_of(size: Any) -> str:
         return ""
     amount, unit = float(min(size, 10**30)), "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
+        if amount < 999.5:  # else three digits make it 1e+03
             break
         amount, unit = amount / 1000, larger
-    return f"{size} B" if unit == "B" else f"{amount:.3g} {unit}" if amount < 1000 else f"{amount:.0f} {unit}"
+    return f"{size} B" if unit == "B" else f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"
 
 
 def age_of(seconds: float | None) -> str:

@@ -81,10 +81,10 @@ def amount_of(size: int) -> str:
     """Write a number of bytes shortly: ``1.23 MB``."""
     amount, unit = float(size), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
+        if amount < 999.5:  # else three digits make it 1e+03
             break
         amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}"
+    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:,.0f} {unit}"
 
 
 def seconds_of(duration: Any) -> str | None:

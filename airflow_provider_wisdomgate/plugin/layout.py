@@ -50,10 +50,7 @@ def time_of(epoch: Any, now: float | None) -> Html | None:
 
 def epoch_of(iso: str | None) -> float | None:
     """Read one of Airflow's times."""
-    try:
-        return datetime.fromisoformat(iso).timestamp() if iso else None
-    except ValueError:
-        return None
+    return datetime.fromisoformat(iso).timestamp() if iso else None
 
 
 def copyable(value: Any) -> Html | None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -103,7 +104,8 @@ async def _read_fields(request: Request) -> dict[str, Any]:
         )
     try:
         fields = json.loads(await request.body())
-    except ValueError:
+        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()  # NaN, half a character: cannot be told again
+    except (ValueError, RecursionError):
         raise CreateRequestError("body", "The body is no JSON.") from None
     if not isinstance(fields, dict):
         raise CreateRequestError("body", "The body is no JSON object.")
@@ -218,7 +220,7 @@ async def list_videos(request: Request) -> Response:
         videos.reverse()
     ids = [video.id for video in videos]
     after, limit = request.query_params.get("after"), request.query_params.get("limit", "20")
-    if not limit.isdecimal() or not 1 <= int(limit) <= 100:
+    if not re.fullmatch(r"\d{1,3}", limit) or not 1 <= int(limit) <= 100:
         return error(400, "limit must be from 1 to 100", param="limit")
     if after is not None and after not in ids:
         return error(400, f"no video with id {after!r}", param="after")
@@ -267,6 +269,8 @@ async def signed(request: Request) -> ASGIApp:
 
 async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
+    if exc.status_code == 400:  # a form that cannot be read
+        return _dialect(request).refuse("create", exc.detail, param="body")
     if exc.status_code == 404 and "video_id" in request.path_params:
         what = "unknown content" if request.url.path.endswith("/content") else "unknown"
         return _dialect(request).refuse(what, exc.detail)

@@ -94,7 +94,7 @@ def clip_of(video: Video, fault: str | None = None, variant: str = "video") -> C
 
 def asked_span(headers: Headers, clip: Clip, *, heeds_if_range: bool = True) -> tuple[int, int] | None:
     """Read Range and If-Range: (start, stop), or None for the whole. `start >= stop` cannot be satisfied."""
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", headers.get("range", "").replace(" ", ""))
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", headers.get("range", "").replace(" ", ""))
     is_other = heeds_if_range and headers.get("if-range", clip.etag) != clip.etag
     if match is None or match[1] + match[2] == "" or is_other:
         return None

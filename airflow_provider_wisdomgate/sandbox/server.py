@@ -94,7 +94,13 @@ class Sandbox:
         self._server = server = _Server(_config(middleware))
         self._thread = thread = threading.Thread(target=server.run, args=(sockets,), name="sandbox", daemon=True)
         thread.start()
-        _await_start(server, thread)
+        try:
+            _await_start(server, thread)
+        except RuntimeError:
+            self.stop()
+            for each in sockets:
+                each.close()
+            raise
         return self
 
     def _listen(self) -> list[socket.socket]:

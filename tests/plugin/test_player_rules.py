@@ -16,6 +16,7 @@ from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.clip_finder import find_clip
 from airflow_provider_wisdomgate.plugin.html import tag
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
@@ -237,3 +238,19 @@ def test_importing_the_plugin_loads_no_web_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "wisdomgate []"
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (999, "999 bytes"),
+        (1000, "1 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1 MB"),
+        (999_999_999, "1 GB"),
+        (12_300_000_000_000, "12.3 TB"),
+        (1_234_000_000_000_000, "1,234 TB"),
+    ],
+)
+def test_sizes_are_written_with_three_digits(size: int, words: str) -> None:
+    assert labels.amount_of(size) == words
