@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from airflow_provider_wisdomgate.clips.advice import utc
+from airflow_provider_wisdomgate.clips.advice import amount_of, utc
 
 # Wide enough that what another program reads is never folded.
 PIPE_WIDTH = 10_000
@@ -124,14 +124,7 @@ def is_terminal() -> bool:
 
 def bytes_of(size: Any) -> str:
     """Write a number of bytes, ``1.2 MB``; nothing where there is none."""
-    if not isinstance(size, int) or isinstance(size, bool):
-        return ""
-    amount, unit = float(min(size, 10**30)), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:  # else three digits make it 1e+03
-            break
-        amount, unit = amount / 1000, larger
-    return f"{size} B" if unit == "B" else f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:.0f} {unit}"
+    return amount_of(size, "B") if isinstance(size, int) and not isinstance(size, bool) else ""
 
 
 def age_of(seconds: float | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_provider_wisdomgate.clips.advice import amount_of
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 
 # The task may yet change the manifest.
@@ -75,16 +76,6 @@ def bytes_of(size: Any) -> str | None:
     if not isinstance(size, int):
         return None
     return f"{size:,} bytes" if abs(size) < 1000 else f"{amount_of(size)} ({size:,} bytes)"
-
-
-def amount_of(size: int) -> str:
-    """Write a number of bytes shortly: ``1.23 MB``."""
-    amount, unit = float(size), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 999.5:  # else three digits make it 1e+03
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}" if amount < 999.5 else f"{amount:,.0f} {unit}"
 
 
 def seconds_of(duration: Any) -> str | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from airflow_provider_wisdomgate.clips.advice import amount_of
 from airflow_provider_wisdomgate.links import player_url
-from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.airflow_api import RunRef
 from airflow_provider_wisdomgate.plugin.html import Html, tag
 from airflow_provider_wisdomgate.plugin.layout import document, pager, query
@@ -102,7 +102,7 @@ def _number(view: RunView, name: str) -> Html:
 
 def value_of(sums: Sums, name: str) -> str:
     """Write one of ``NUMBERS``."""
-    values: dict[str, Any] = {CREATES: f"{sums.creates:,}", "bytes": labels.amount_of(sums.size)}
+    values: dict[str, Any] = {CREATES: f"{sums.creates:,}", "bytes": amount_of(sums.size)}
     values["seconds"] = f"{sums.seconds:,.0f} s"
     return values[name] if name in values else f"{sums.of(name):,}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_provider_wisdomgate.clips.advice import command
+from airflow_provider_wisdomgate.clips.advice import amount_of, command
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.html import Html, tag
@@ -58,7 +58,7 @@ def _facts(clip: RunClip) -> list[str]:
     if clip.found is None or clip.state not in ("stored", "missing"):
         return []
     manifest = clip.found.manifest
-    size = labels.amount_of(manifest.size) if isinstance(manifest.size, int) else None
+    size = amount_of(manifest.size) if isinstance(manifest.size, int) else None
     return [fact for fact in (labels.seconds_of(manifest.duration), size) if fact]
 
 

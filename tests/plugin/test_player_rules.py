@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from support import LocalPlace, S3Place, TaskInstance, made, put_manifest
 
+from airflow_provider_wisdomgate.clips.advice import amount_of
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
-from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.clip_finder import find_clip
 from airflow_provider_wisdomgate.plugin.html import tag
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
@@ -253,4 +253,4 @@ def test_importing_the_plugin_loads_no_web_framework() -> None:
     ],
 )
 def test_sizes_are_written_with_three_digits(size: int, words: str) -> None:
-    assert labels.amount_of(size) == words
+    assert amount_of(size) == words
