@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+from steps import killed_at_the_first_poll
 from support import SMALL, LocalPlace, alias_events, asked, fire, made, outlet_events, resume
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -147,23 +145,6 @@ def test_a_decorated_function_that_returns_no_prompt_is_named(
     with pytest.raises(errors.ConfigurationError, match="describe"):
         decorated(answer, **SMALL).execute(context())
     assert sandbox.counts()["create_requests"] == 0
-
-
-@contextmanager
-def killed_at_the_first_poll(task: WisdomGateGenerateVideoOperator, sandbox: Sandbox) -> Iterator[None]:
-    """Call ``on_kill`` as Airflow does on SIGTERM, from beside the running task."""
-
-    def kill() -> None:
-        while not sandbox.counts()["polls"]:
-            time.sleep(0.005)
-        task.on_kill()
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        yield
-    finally:
-        killer.join()
 
 
 def test_a_killed_task_leaves_its_video_and_a_rerun_goes_on_with_it(

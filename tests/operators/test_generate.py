@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException
 from scripted import Request, http, in_turn, scripted
-from support import LocalPlace, S3Place, asked, fire, put_manifest, resume, sha256, started, whole
+from steps import Generate, Place, deferred, manifest_of, money
+from support import LocalPlace, S3Place, asked, fire, resume, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
-from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.polling.decisions import Ended
 from airflow_provider_wisdomgate.polling.events import event_of
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
-Place = LocalPlace | S3Place
 Context = Callable[..., dict[str, Any]]
-Generate = Callable[..., WisdomGateGenerateVideoOperator]
-
-
-def manifest_of(place: Place) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(place.read("cat.mp4.json"))
-    return manifest
-
-
-def money(sandbox: Sandbox) -> tuple[int, int]:
-    """Return how many creates were sent, and how many of them were paid."""
-    counts = sandbox.counts()
-    return counts["create_requests"], counts["creates"]
 
 
 # The happy path
@@ -69,11 +51,10 @@ def test_one_task_creates_waits_and_stores(generate: Generate, place: Place, san
 def test_a_deferred_task_goes_on_in_a_new_object_from_its_event_alone(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
-    with pytest.raises(TaskDeferred) as deferral:
-        generate("render=0.05", deferrable=True).execute(context())
+    deferral = deferred(generate("render=0.05", deferrable=True), context())
     assert (manifest_of(local)["phase"], local.names()) == ("created", ["cat.mp4.json"])
-    event = fire(deferral.value)
-    manifest = resume(generate("render=0.05", deferrable=True), deferral.value, event, context())
+    event = fire(deferral)
+    manifest = resume(generate("render=0.05", deferrable=True), deferral, event, context())
     assert (manifest["phase"], local.read("cat.mp4"), money(sandbox)) == ("stored", whole(), (1, 1))
     polls = sandbox.counts()["polls"]
     again = generate("render=0.05", deferrable=True).execute_complete(context(), event)  # dag.test() loses the kwargs
@@ -85,13 +66,12 @@ def test_a_deferral_of_a_generate_task_carries_no_prompt_and_no_key(
 ) -> None:
     started = datetime.now(UTC) - timedelta(seconds=40)
     operator = generate("never", "a secret cat", deferrable=True, execution_timeout=timedelta(seconds=100))
-    with pytest.raises(TaskDeferred) as deferral:
-        operator.execute(context(start_date=started))
-    name, arguments = deferral.value.trigger.serialize()
+    deferral = deferred(operator, context(start_date=started))
+    name, arguments = deferral.trigger.serialize()
     assert arguments["deadline"] <= started.timestamp() + 100  # what is left of execution_timeout
-    carried = json.dumps([name, arguments, dict(deferral.value.kwargs or {})])
+    carried = json.dumps([name, arguments, dict(deferral.kwargs or {})])
     assert ("secret" in carried, sandbox.api_key in carried) == (False, False)
-    assert deferral.value.method_name == "execute_complete"
+    assert deferral.method_name == "execute_complete"
 
 
 def test_a_manifest_without_the_prompt_keeps_only_its_hash(generate: Generate, local: LocalPlace, context: Any) -> None:
@@ -147,9 +127,8 @@ def test_an_error_that_comes_after_the_create_says_that_the_video_is_paid_for(
     kind: type[errors.WisdomGateError], generate: Generate, context: Any
 ) -> None:
     """Say, somebody has taken the key out of the connection while the triggerer waited."""
-    with pytest.raises(TaskDeferred) as deferral:
-        generate("render=60", deferrable=True).execute(context())
-    video_id = deferral.value.trigger.serialize()[1]["video_id"]
+    deferral = deferred(generate("render=60", deferrable=True), context())
+    video_id = deferral.trigger.serialize()[1]["video_id"]
     event = event_of(video_id, Ended("refused", error=kind("Told by the triggerer")))
     with pytest.raises(kind, match="is paid for and recorded: a retry or a clear"):
         generate("render=60", deferrable=True).execute_complete(context(), event)
@@ -199,13 +178,11 @@ def test_a_video_that_failed_while_deferred_is_recorded_and_made_anew(
     def operator() -> WisdomGateGenerateVideoOperator:
         return generate("render=0 fail=internal_error", deferrable=True)
 
-    with pytest.raises(TaskDeferred) as deferral:
-        operator().execute(context())
+    deferral = deferred(operator(), context())
     with pytest.raises(errors.VideoFailedError):
-        resume(operator(), deferral.value, fire(deferral.value), context())
+        resume(operator(), deferral, fire(deferral), context())
     assert manifest_of(local)["phase"] == "failed"
-    with pytest.raises(TaskDeferred):
-        operator().execute(context())
+    deferred(operator(), context())
     assert money(sandbox) == (2, 2)
 
 
@@ -246,183 +223,6 @@ def test_a_place_that_cannot_be_written_costs_nothing(
         with pytest.raises(errors.StorageError):
             generate(destination=destination).execute(context())
     assert sandbox.requests() == []
-
-
-# Something is there
-
-
-def test_skip_names_the_difference_to_another_requests_clip(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    generate().execute(context())
-    asked_before = len(sandbox.requests())
-    with pytest.raises(errors.DestinationTakenError, match="aspect: None there, '16:9' wanted"):
-        generate(fields={"aspect": "16:9"}).execute(context())
-    with pytest.raises(errors.DestinationTakenError, match="the prompt is another one"):
-        generate(text="a dog").execute(context())
-    assert (len(sandbox.requests()), local.read("cat.mp4")) == (asked_before, whole())
-
-
-def test_fail_refuses_another_runs_clip_and_takes_its_own(generate: Generate, sandbox: Sandbox, context: Any) -> None:
-    first = generate(if_exists="fail").execute(context())
-    asked_before = len(sandbox.requests())
-    assert generate(if_exists="fail").execute(context()) == first
-    with pytest.raises(errors.DestinationTakenError, match="if_exists='fail'"):
-        generate(if_exists="fail").execute(context(run_id="another run"))
-    assert len(sandbox.requests()) == asked_before
-
-
-def test_replace_makes_a_new_clip_once_for_each_run_and_each_clear(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    paid = []
-    for facts in ({}, {}, {"run_id": "another run"}, {"run_id": "another run", "max_tries": 1}):
-        generate(if_exists="replace").execute(context(**facts))
-        paid.append(sandbox.counts()["creates"])
-    assert paid == [1, 1, 2, 3]
-    generate("render=0", "a dog", if_exists="replace").execute(context())
-    assert local.read("cat.mp4") == whole("a dog")
-
-
-def test_a_replacement_that_is_refused_leaves_the_old_clip_and_its_record(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    first = generate().execute(context())
-    with pytest.raises(errors.ModerationError):
-        generate("create=moderation", if_exists="replace").execute(context())
-    assert (manifest_of(local), local.read("cat.mp4")) == (first, whole())
-
-
-def test_a_file_without_a_manifest_is_left_alone_before_any_create(
-    generate: Generate, place: Place, sandbox: Sandbox, context: Any
-) -> None:
-    place.write("cat.mp4", b"somebody's holiday")
-    with pytest.raises(errors.DestinationTakenError, match="a file without a manifest"):
-        generate(destination=place.uri("cat.mp4")).execute(context())
-    assert (place.read("cat.mp4"), sandbox.requests()) == (b"somebody's holiday", [])
-
-
-def test_a_create_that_another_task_has_under_way_is_waited_for(
-    generate: Generate, hook: WisdomGateHook, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    target = Destination(local.uri("cat.mp4"))
-    with pytest.raises(TaskDeferred):
-        generate(deferrable=True).execute(context())
-    created = target.read()
-    assert created is not None
-    creating = replace(created, phase="creating", video_id=None, claim_seconds=60.0)
-    put_manifest(creating)
-    results: list[dict[str, Any]] = []
-    other = Thread(target=lambda: results.append(generate().execute(context(task_id="other"))))
-    other.start()
-    time.sleep(0.05)
-    put_manifest(created)
-    other.join()
-    assert ([each["video_id"] for each in results], money(sandbox)) == ([created.video_id], (1, 1))
-
-
-def test_two_tasks_with_one_destination_pay_once(
-    generate: Generate, place: Place, sandbox: Sandbox, context: Any
-) -> None:
-    results: list[Any] = []
-
-    def work(name: str) -> None:
-        operator = generate("render=0.1", destination=place.uri("cat.mp4"))
-        results.append(operator.execute(context(task_id=name)))
-
-    tasks = [Thread(target=work, args=(name,)) for name in ("first", "second")]
-    for task in tasks:
-        task.start()
-    for task in tasks:
-        task.join()
-    assert [each["sha256"] for each in results] == [sha256(whole())] * 2
-    assert money(sandbox) == (1, 1)
-
-
-# Being killed
-
-
-def test_a_killed_wait_leaves_its_video_to_the_next_try(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    operator = generate("render=0.4")
-    worker, ends = started(operator, context())
-    while not sandbox.counts()["polls"]:
-        worker.join(0.01)
-        assert worker.is_alive()
-    operator.on_kill()
-    worker.join()
-    assert [type(end) for end in ends] == [errors.StoppedError]
-    assert manifest_of(local)["phase"] == "created"
-    generate("render=0.4").execute(context())
-    assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (1, 1))
-
-
-def test_a_task_that_is_killed_while_it_waits_to_create_says_that_nothing_was_made(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    operator = generate("render=0 create=429-day")
-    operator.hook.client.retry_policy = RetryPolicy(attempts=2, longest_wait=3600.0)
-    worker, ends = started(operator, context())
-    while not sandbox.counts()["create_requests"]:
-        worker.join(0.01)
-        assert worker.is_alive()
-    operator.on_kill()
-    worker.join()
-    assert ([type(end) for end in ends], local.names()) == ([errors.StoppedError], [])
-    generate().execute(context())
-    assert sandbox.counts()["creates"] == 1
-
-
-def test_a_video_that_the_gateway_does_not_know_yet_is_not_paid_for_again_because_kills_delete(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    """Nobody was killed: a gateway may deny a video that it was asked for a moment ago."""
-    for _ in range(2):
-        with pytest.raises(errors.VideoNotFoundError):
-            generate("render=0 poll=404", delete_on_kill=True).execute(context())
-    assert (manifest_of(local)["phase"], money(sandbox)) == ("created", (1, 1))
-
-
-def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    operator = generate("render=0.4", delete_on_kill=True)
-    worker, ends = started(operator, context())
-    while not sandbox.counts()["polls"]:
-        worker.join(0.01)
-    operator.on_kill()
-    worker.join()
-    assert [type(end) for end in ends] == [errors.StoppedError]
-    assert (sandbox.videos(), manifest_of(local)["phase"]) == ([], "failed")
-    generate("render=0.4", delete_on_kill=True).execute(context())
-    assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (2, 2))
-
-
-def test_a_resumed_task_whose_manifest_was_deleted_stores_the_paid_clip_all_the_same(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    with pytest.raises(TaskDeferred) as deferral:
-        generate(deferrable=True).execute(context())
-    event = fire(deferral.value)
-    local.delete("cat.mp4.json")
-    manifest = resume(generate(deferrable=True), deferral.value, event, context())
-    assert (manifest["phase"], manifest["video_id"], local.read("cat.mp4")) == ("stored", event["video_id"], whole())
-    assert generate().execute(context()) == manifest  # the next run finds it
-    assert money(sandbox) == (1, 1)
-
-
-def test_a_resumed_task_whose_destination_is_another_requests_says_where_its_video_is(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
-) -> None:
-    with pytest.raises(TaskDeferred) as deferral:
-        generate(deferrable=True).execute(context())
-    event = fire(deferral.value)
-    with pytest.raises(TaskDeferred):
-        generate("render=0.1", "a dog", if_exists="replace", deferrable=True).execute(context(task_id="other"))
-    with pytest.raises(errors.DestinationTakenError) as caught:
-        resume(generate(deferrable=True), deferral.value, event, context())
-    assert (caught.value.video_id, local.names()) == (event["video_id"], ["cat.mp4.json"])
 
 
 def test_the_claim_is_there_before_the_create_is_sent(

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from steps import Generate, deferred
 from support import LocalPlace, fire, resume, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.reference_image import MAX_REFERENCE_BYTES
-from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
-Generate = Callable[..., WisdomGateGenerateVideoOperator]
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 
 
@@ -38,12 +35,11 @@ def test_an_image_that_is_gone_when_the_task_resumes_costs_no_clip(
     """It is asked for again only where the manifest is gone, too: then nobody can tell what the request was."""
     local.write("image.png", PNG)
     operator = generate(input_reference=local.uri("image.png"), deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        operator.execute(context())
-    event = fire(deferral.value)
+    deferral = deferred(operator, context())
+    event = fire(deferral)
     local.delete("image.png")
     local.delete("cat.mp4.json")
-    stored = resume(operator, deferral.value, event, context())
+    stored = resume(operator, deferral, event, context())
     assert (stored["phase"], stored["request"], local.read("cat.mp4")) == ("stored", {}, whole())
 
 
