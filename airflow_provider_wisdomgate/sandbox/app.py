@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -33,6 +31,7 @@ from airflow_provider_wisdomgate.sandbox.dialects import Dialect
 from airflow_provider_wisdomgate.sandbox.directives import explain
 from airflow_provider_wisdomgate.sandbox.outages import Outages
 from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED, encoded, error
+from airflow_provider_wisdomgate.sandbox.request_body import read_fields
 from airflow_provider_wisdomgate.sandbox.videos import Store, Video
 
 SLOW_SECONDS = 3.0
@@ -89,46 +88,17 @@ async def _misbehave(fault: str | None, request: Request) -> ASGIApp | None:
     return endless.get(fault)
 
 
-async def _read_fields(request: Request) -> dict[str, Any]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if _dialect(request).takes == "form" and kind != "multipart/form-data":
-        raise CreateRequestError("prompt", "Field required: this gateway reads forms only")
-    if _dialect(request).takes == "json" and kind != "application/json":
-        raise CreateRequestError("body", "Invalid request format: this gateway reads JSON only")
-    if kind == "multipart/form-data":
-        async with request.form() as form:
-            return {name: await _read_part(value) for name, value in form.items()}
-    if kind != "application/json":
-        raise CreateRequestError(
-            "Content-Type", f"Unsupported content type {kind!r}: application/json or multipart/form-data"
-        )
-    try:
-        fields = json.loads(await request.body())
-        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()  # NaN, half a character: cannot be told again
-    except (ValueError, RecursionError):
-        raise CreateRequestError("body", "The body is no JSON.") from None
-    if not isinstance(fields, dict):
-        raise CreateRequestError("body", "The body is no JSON object.")
-    return fields
-
-
-async def _read_part(value: UploadFile | str) -> Any:
-    if isinstance(value, str):
-        return value
-    data = await value.read()
-    digest = hashlib.sha256(data).hexdigest()
-    return {"filename": value.filename, "content_type": value.content_type, "size": len(data), "sha256": digest}
-
-
 async def create(request: Request) -> ASGIApp:
-    return await _make(request, read_create_request(await _read_fields(request)), counted_as="creates")
+    return await _make(
+        request, read_create_request(await read_fields(request, _dialect(request).takes)), counted_as="creates"
+    )
 
 
 async def remix(request: Request) -> ASGIApp:
     source = _video(request)
     if not _dialect(request).offers("remix"):
         return _dialect(request).refuse("remix")
-    prompt = (await _read_fields(request)).get("prompt")
+    prompt = (await read_fields(request, _dialect(request).takes)).get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise CreateRequestError("prompt", "Missing required parameter: 'prompt'")
     if source.phase(source.age) != "completed":
@@ -269,8 +239,6 @@ async def signed(request: Request) -> ASGIApp:
 
 async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    if exc.status_code == 400:  # a form that cannot be read
-        return _dialect(request).refuse("create", exc.detail, param="body")
     if exc.status_code == 404 and "video_id" in request.path_params:
         what = "unknown content" if request.url.path.endswith("/content") else "unknown"
         return _dialect(request).refuse(what, exc.detail)
