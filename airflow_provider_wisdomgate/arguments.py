@@ -10,6 +10,8 @@ from airflow_provider_wisdomgate import exceptions as errors
 
 # Airflow writes the end of a wait as a date, and knows none after the year 9999.
 YEAR = 366 * 86400
+# What helps a task whose connection was changed while it waited.
+LEAD_BACK = "Let the connection lead there until the video is stored."
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -48,6 +50,19 @@ def check_credit(name: str, value: Any) -> None:
     """
     if value is not None and (not _is_number(value) or not 0 <= value < inf):
         raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
+
+
+def check_gateway(there: Any, here: str, conn_id: str, remedy: str) -> None:
+    """Refuse a connection that does not lead to the gateway where a video was created: another one may have its id, too.
+
+    :param there: the base URL that the video's manifest names; None where it names none.
+    :raises ConfigurationError: naming both.
+    """
+    if there not in (None, here):
+        raise errors.ConfigurationError(
+            f"This video is at {there}, and connection {conn_id!r} leads to {here}.",
+            next_step=remedy,
+        )
 
 
 def _is_number(value: Any) -> bool:

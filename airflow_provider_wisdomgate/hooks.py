@@ -17,7 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import check_bytes, check_choice
+from airflow_provider_wisdomgate.arguments import LEAD_BACK, check_bytes, check_choice, check_gateway
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
@@ -63,14 +63,18 @@ class WisdomGateHook(HttpHook):
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self._content: Content | None = None
+        self._base_url: str | None = None  # where the videos are that this hook is asked for
 
     @cached_property
     def settings(self) -> Settings:
         """What the connection says. Reading it sends nothing.
 
-        :raises ConfigurationError: there is no such connection, or it has no key.
+        :raises ConfigurationError: there is no such connection, or it has no key, or it leads elsewhere by now.
         """
-        return read_settings(self.wisdomgate_conn_id)
+        found = read_settings(self.wisdomgate_conn_id)
+        check_gateway(self._base_url, found.base_url, self.wisdomgate_conn_id, LEAD_BACK)
+        self._base_url = found.base_url
+        return found
 
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None

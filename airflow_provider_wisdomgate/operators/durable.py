@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_credit, check_seconds
+from airflow_provider_wisdomgate.arguments import (
+    LEAD_BACK,
+    check_bytes,
+    check_choice,
+    check_credit,
+    check_gateway,
+    check_seconds,
+)
 from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
@@ -157,7 +164,13 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         """
         target = Destination(destination or told_destination(context) or self._destination(context))
         manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
-        return self._store(context, target, manifest, lambda: video_of(event, may_recreate=True))
+        return self._store(context, target, manifest, lambda: self._seen_there(manifest, event))
+
+    def _seen_there(self, manifest: Manifest, event: Mapping[str, Any] | None) -> Video:
+        """Take the video out of an event, unless the connection was changed meanwhile: another gateway said it then."""
+        there = manifest.request.get("base_url")
+        check_gateway(there, self.hook.settings.base_url, self.wisdomgate_conn_id, LEAD_BACK)
+        return video_of(event, may_recreate=True)
 
     def _wait(self, target: Destination, manifest: Manifest, wait: Wait, poll_first: bool) -> Video:
         """Return the finished video; defers where it is not finished and a triggerer can wait."""
