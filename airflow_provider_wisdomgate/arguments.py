@@ -52,8 +52,8 @@ def check_credit(name: str, value: Any) -> None:
         raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
 
 
-def check_gateway(there: Any, here: str, conn_id: str, remedy: str) -> None:
-    """Refuse a connection that does not lead to the gateway where a video was created: another one may have its id, too.
+def check_gateway(there: Any, here: str, conn_id: str, remedy: str = LEAD_BACK) -> None:
+    """Refuse a connection that does not lead to the gateway where a video was created: another may have its id, too.
 
     :param there: the base URL that the video's manifest names; None where it names none.
     :raises ConfigurationError: naming both.

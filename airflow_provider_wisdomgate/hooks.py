@@ -17,7 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import LEAD_BACK, check_bytes, check_choice, check_gateway
+from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_gateway
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
@@ -72,7 +72,7 @@ class WisdomGateHook(HttpHook):
         :raises ConfigurationError: there is no such connection, or it has no key, or it leads elsewhere by now.
         """
         found = read_settings(self.wisdomgate_conn_id)
-        check_gateway(self._base_url, found.base_url, self.wisdomgate_conn_id, LEAD_BACK)
+        check_gateway(self._base_url, found.base_url, self.wisdomgate_conn_id)
         self._base_url = found.base_url
         return found
 

@@ -167,7 +167,8 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
     if clash := {"model", "prompt"} & options.keys():
         raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, which has an argument of its own.")
     try:
-        json.dumps(options, allow_nan=False, ensure_ascii=False).encode()
+        # Sorted, as the fingerprint is: keys of several types are then refused here.
+        json.dumps(options, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
         too_deep = _is_deeper(options, DEEPEST)
     except UnicodeEncodeError:
         raise _half_a_character("fields") from None

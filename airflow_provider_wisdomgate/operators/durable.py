@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import (
-    LEAD_BACK,
-    check_bytes,
-    check_choice,
-    check_credit,
-    check_gateway,
-    check_seconds,
-)
+from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_credit, check_gateway, check_seconds
 from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
@@ -168,8 +161,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
 
     def _seen_there(self, manifest: Manifest, event: Mapping[str, Any] | None) -> Video:
         """Take the video out of an event, unless the connection was changed meanwhile: another gateway said it then."""
-        there = manifest.request.get("base_url")
-        check_gateway(there, self.hook.settings.base_url, self.wisdomgate_conn_id, LEAD_BACK)
+        check_gateway(manifest.request.get("base_url"), self.hook.settings.base_url, self.wisdomgate_conn_id)
         return video_of(event, may_recreate=True)
 
     def _wait(self, target: Destination, manifest: Manifest, wait: Wait, poll_first: bool) -> Video:
