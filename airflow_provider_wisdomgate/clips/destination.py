@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest, is_spoiled, is_unfinished
+from airflow_provider_wisdomgate.clips.manifest import Manifest, begins_as_manifest, is_unfinished
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
@@ -144,7 +144,7 @@ class Destination:
             except errors.DestinationTakenError as error:
                 if is_unfinished(read.data):
                     return Found(None, read.version)
-                if not is_spoiled(read.data):
+                if not begins_as_manifest(read.data):
                     raise
                 if delay is None:
                     error.next_step = DAMAGED

@@ -154,8 +154,8 @@ class Manifest:
         return manifest
 
 
-def is_spoiled(data: bytes) -> bool:
-    """Whether a file that is no manifest begins as one does: half-written at this moment, or damaged."""
+def begins_as_manifest(data: bytes) -> bool:
+    """Whether a file begins as a manifest does. If it is none all the same, it is half-written, or damaged."""
     return data.startswith(BEGINNING)
 
 
