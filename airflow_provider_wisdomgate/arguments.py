@@ -10,6 +10,8 @@ from airflow_provider_wisdomgate import exceptions as errors
 
 # Airflow writes the end of a wait as a date, and knows none after the year 9999.
 YEAR = 366 * 86400
+# What helps a task whose connection was changed while it waited.
+LEAD_BACK = "Let the connection lead there until the video is stored."
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
@@ -32,13 +34,15 @@ def check_seconds(name: str, value: Any) -> None:
         )
 
 
-def check_bytes(name: str, value: Any) -> None:
-    """Refuse what is no size.
+def check_storing(if_exists: Any, max_bytes: Any, delete_after_download: Any) -> None:
+    """Refuse what a clip cannot be stored by: the arguments that generate, remix and download share.
 
     :raises ConfigurationError: naming the argument.
     """
-    if not _is_number(value) or not 0 < value < inf:
-        raise errors.ConfigurationError(f"{name} must be a number of bytes above 0, not {value!r}.")
+    check_choice("if_exists", if_exists, ("skip", "replace", "fail"))
+    check_choice("delete_after_download", delete_after_download, (True, False))
+    if not _is_number(max_bytes) or not 0 < max_bytes < inf:
+        raise errors.ConfigurationError(f"max_bytes must be a number of bytes above 0, not {max_bytes!r}.")
 
 
 def check_credit(name: str, value: Any) -> None:
@@ -48,6 +52,19 @@ def check_credit(name: str, value: Any) -> None:
     """
     if value is not None and (not _is_number(value) or not 0 <= value < inf):
         raise errors.ConfigurationError(f"{name} must be a number of 0 or more, not {value!r}.")
+
+
+def check_gateway(there: Any, here: str, conn_id: str, remedy: str = LEAD_BACK) -> None:
+    """Refuse a connection that does not lead to the gateway where a video was created: another may have its id, too.
+
+    :param there: the base URL that the video's manifest names; None where it names none.
+    :raises ConfigurationError: naming both.
+    """
+    if there not in (None, here):
+        raise errors.ConfigurationError(
+            f"This video is at {there}, and connection {conn_id!r} leads to {here}.",
+            next_step=remedy,
+        )
 
 
 def _is_number(value: Any) -> bool:

@@ -17,7 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import check_bytes, check_choice
+from airflow_provider_wisdomgate.arguments import check_gateway, check_storing
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
@@ -63,14 +63,18 @@ class WisdomGateHook(HttpHook):
         super().__init__(method="GET", http_conn_id=wisdomgate_conn_id, **kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
         self._content: Content | None = None
+        self._base_url: str | None = None  # where the videos are that this hook is asked for
 
     @cached_property
     def settings(self) -> Settings:
         """What the connection says. Reading it sends nothing.
 
-        :raises ConfigurationError: there is no such connection, or it has no key.
+        :raises ConfigurationError: there is no such connection, or it has no key, or it leads elsewhere by now.
         """
-        return read_settings(self.wisdomgate_conn_id)
+        found = read_settings(self.wisdomgate_conn_id)
+        check_gateway(self._base_url, found.base_url, self.wisdomgate_conn_id)
+        self._base_url = found.base_url
+        return found
 
     def get_conn(
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
@@ -246,9 +250,7 @@ class WisdomGateHook(HttpHook):
         :raises StorageError: the storage refused.
         """
         routes.check_text("video_id", video_id, ID_REMEDY)
-        check_choice("if_exists", if_exists, ("skip", "replace", "fail"))
-        check_choice("delete_after_download", delete_after_download, (True, False))
-        check_bytes("max_bytes", max_bytes)
+        check_storing(if_exists, max_bytes, delete_after_download)
         target = Destination(resolve_destination(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
         claim = ClipClaim(target, wanted, if_exists, check=check)

@@ -7,6 +7,7 @@ from argparse import Namespace
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_gateway
 from airflow_provider_wisdomgate.clips.destination import MANIFEST, Destination, Found, resolve_destination
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -64,10 +65,6 @@ def hook_for(arguments: Namespace, manifest: Manifest) -> WisdomGateHook:
     :raises ConfigurationError: the connection leads to another one.
     """
     hook = WisdomGateHook(arguments.conn_id)
-    there, here = manifest.request.get("base_url"), hook.settings.base_url
-    if there not in (None, here):
-        raise errors.ConfigurationError(
-            f"This video is at {there}, and connection {arguments.conn_id!r} leads to {here}.",
-            next_step="Name the connection that the task uses: --conn-id.",
-        )
+    remedy = "Name the connection that the task uses: --conn-id."
+    check_gateway(manifest.request.get("base_url"), hook.settings.base_url, arguments.conn_id, remedy)
     return hook

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import transitions
 from airflow_provider_wisdomgate.clips.advice import command, lost_create_advice
-from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
+from airflow_provider_wisdomgate.clips.destination import MAX_TURNS, Destination, Found, OvertakenError
 from airflow_provider_wisdomgate.clips.download import interruptible_sleep, never_stop
 from airflow_provider_wisdomgate.clips.ledger import (
     Await,
@@ -63,6 +63,7 @@ class ClipClaim:
     memory: Memory = field(default_factory=NoMemory)
     look_up: Callable[[Manifest], Video | None] = lambda found: None
     _lives_until: float = 0.0
+    _watched: tuple[Manifest | None, float] = (None, 0.0)  # the open claim that was seen last, and since when
 
     def next_step(self, found: Manifest | None) -> Step:
         """Say what this try does, from what stands at the destination."""
@@ -73,8 +74,17 @@ class ClipClaim:
             self.wanted,
             if_exists=self.if_exists,
             on_lost_create=self.on_lost_create,
-            age=self.destination.age(found) if found is not None and is_open else 0.0,
+            age=self._age(found) if found is not None and is_open else 0.0,
         )
+
+    def _age(self, found: Manifest) -> float:
+        """Return for how long an open claim has stood there: by the store, or since this task watches it.
+
+        A clock that was set back makes a claim look young for as long as it was wrong.
+        """
+        if found != self._watched[0]:
+            self._watched = found, time.monotonic()
+        return max(self.destination.age(found), time.monotonic() - self._watched[1])
 
     def begin(self, attempt_seconds: float = 0.0) -> tuple[Claim | Follow | Done, Manifest]:
         """Claim the destination, or find what another try left or is making. Waits for a create under way.
@@ -84,7 +94,7 @@ class ClipClaim:
         """
         self.destination.remove_partial_files()
         self._recall_id()
-        delay = AWAIT_DELAY
+        delay, turns = AWAIT_DELAY, 0
         while True:
             found = self.destination.find()
             try:
@@ -97,8 +107,11 @@ class ClipClaim:
                 raise
             if isinstance(step, Follow | Done):
                 return step, step.found
-            if isinstance(step, Claim) and (mine := self._claim(found, attempt_seconds)):
-                return step, mine
+            if isinstance(step, Claim):
+                if mine := self._claim(found, attempt_seconds):
+                    return step, mine
+                if (turns := turns + 1) == MAX_TURNS:
+                    raise _unclaimable(self.destination)
             if isinstance(step, Await) and delay == AWAIT_DELAY:
                 log.info(
                     "Another try may be sending the create of %s at this moment: waiting for its video's id, "
@@ -220,6 +233,13 @@ class ClipClaim:
                     log.warning("The manifest %s.json could not be corrected: %s", self.destination.uri, error)
                 else:
                     time.sleep(delay)
+
+
+def _unclaimable(destination: Destination) -> errors.StorageError:
+    return errors.StorageError(
+        f"{destination.uri}.json could not be claimed: {MAX_TURNS} times it was not what had just been read.",
+        next_step="See what stands there (a link that leads nowhere?), and what else writes to it.",
+    )
 
 
 def _unrecorded(mine: Manifest, video: Video, error: errors.StorageError) -> errors.StorageError:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest, is_unfinished
+from airflow_provider_wisdomgate.clips.manifest import Manifest, begins_as_manifest, is_unfinished
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
@@ -30,6 +30,13 @@ MANIFEST = ".json"
 MAX_TURNS = 50
 # Where a store tells no time, a file's age is taken from two machines' clocks, which may be so far apart.
 CLOCK_SKEW = 600.0
+
+# A manifest that is damaged is read again for so long: a file system that writes in place shows it half-written.
+SPOILED_DELAYS = (0.2, 0.8)
+DAMAGED = (
+    "It is a damaged one. See whether it names a video_id: that video is paid for, and WisdomGateDownloadVideoOperator "
+    "stores it elsewhere. Repair the file, or move it away: then the next run creates anew, and pays."
+)
 
 READ_SIZE = 8 * 1024**2
 
@@ -49,6 +56,11 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
         raise errors.ConfigurationError(
             f"destination must name a file, not {name!r}.",
             next_step="Give e.g. 'clips/cat.mp4' or 's3://bucket/cat.mp4'.",
+        )
+    if name.lower().endswith(MANIFEST) or "\0" in name:
+        raise errors.ConfigurationError(
+            f"destination {name!r} is no name for a clip: {MANIFEST} ends manifests, and no name has a \\0.",
+            next_step=f"Name the clip, without {MANIFEST}.",
         )
     if "://" in name or name.startswith("/"):
         return name
@@ -121,18 +133,24 @@ class Destination:
 
         :raises DestinationTakenError: it is no manifest of ours.
         """
-        with storage_errors(self.uri):
-            read = self._store.read(MANIFEST)
-        if read is None:
-            return None
-        try:
-            manifest = Manifest.load(read.data, self.uri + MANIFEST)
-        except errors.DestinationTakenError:
-            if is_unfinished(read.data):
-                return Found(None, read.version)
-            raise
-        # The place is where it was found: somebody may have renamed the folder.
-        return Found(replace(manifest, uri=self.uri), read.version)
+        for delay in (*SPOILED_DELAYS, None):
+            with storage_errors(self.uri):
+                read = self._store.read(MANIFEST)
+            if read is None:
+                return None
+            try:
+                # The place is where it was found: somebody may have renamed the folder.
+                return Found(replace(Manifest.load(read.data, self.uri + MANIFEST), uri=self.uri), read.version)
+            except errors.DestinationTakenError as error:
+                if is_unfinished(read.data):
+                    return Found(None, read.version)
+                if not begins_as_manifest(read.data):
+                    raise
+                if delay is None:
+                    error.next_step = DAMAGED
+                    raise
+            time.sleep(delay)  # somebody may be writing it
+        raise AssertionError  # the last delay is None
 
     def read(self) -> Manifest | None:
         """Read the manifest, None where there is none."""

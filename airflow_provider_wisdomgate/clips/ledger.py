@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,8 @@ PROMPT = {"prompt", "prompt_sha256"}
 
 # How long the claims of version 0.1.0 were taken to be alive: they do not say it themselves.
 OLD_CLAIM_SECONDS = 420.0
+# No claim of ours says that it lives nearly so long: whatever somebody writes into a manifest, a wait for it ends.
+LONGEST_CLAIM_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def claim_left(found: Manifest, age: float) -> float:
     if found.phase != "creating":
         return 0.0
     lives = OLD_CLAIM_SECONDS if found.claim_seconds is None else found.claim_seconds
-    return max(lives - age, 0.0)
+    return max(min(lives, LONGEST_CLAIM_SECONDS) - age, 0.0)
 
 
 def _other_request(found: Manifest, clip_size: int | None, wanted: Wanted, if_exists: IfExists, age: float) -> Step:
@@ -206,7 +208,7 @@ def found_again(found: Manifest, wanted: Wanted, listed: Iterable[Video], prompt
     if options is None:
         return None
     first, last = create_window(found)
-    known = {found.video_id, *(record.get("video_id") for record in _records_below(found))}
+    known = {found.video_id, *(record.video_id for record in found.below)}
     fitting = [
         video
         for video in listed
@@ -233,13 +235,6 @@ def lost_options(found: Manifest) -> Mapping[str, str] | None:
     if "input_reference_sha256" in found.request or set(options) - {"seconds", "size"}:
         return None
     return {name: str(value) for name, value in options.items()}
-
-
-def _records_below(found: Manifest) -> Iterator[Mapping[str, Any]]:
-    below = found.replaced
-    while isinstance(below, Mapping):
-        yield below
-        below = below.get("replaced")
 
 
 def lost_create(found: Manifest) -> errors.LostCreateError:

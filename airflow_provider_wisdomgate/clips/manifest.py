@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -15,6 +15,11 @@ VERSION = 1
 
 # No size and no time of ours comes near it; what is larger breaks arithmetic.
 LARGEST = 1e15
+
+# How a manifest begins, how one of a create without an answer does, and what is near the end of each.
+BEGINNING = b'{\n "phase": '
+CREATING = BEGINNING + b'"creating"'
+LAST = b'\n "version": '
 
 _MAYBE_NUMBER = (int, float, type(None))
 
@@ -83,13 +88,18 @@ class Manifest:
         except (ValueError, TypeError):
             return None
 
+    @property
+    def below(self) -> Iterator[Manifest]:
+        """The records that this one took the place of, the latest first."""
+        record = self.previous
+        while record is not None:
+            yield record
+            record = record.previous
+
     def over(self, found: Manifest | None) -> Manifest:
         """Return this record as it takes the place of another."""
-        records: list[dict[str, Any]] = []
-        record = None if found is None else found.as_dict()
-        while record:
-            records.append(record)
-            record = record.pop("replaced", None)
+        found_there = () if found is None else (found, *found.below)
+        records = [replace(record, replaced=None).as_dict() for record in found_there]
         while len(records) > MAX_REPLACED:
             lost = [number for number, record in enumerate(records) if number and record["phase"] == "creating"]
             del records[lost[-1] if lost else -1]
@@ -144,11 +154,17 @@ class Manifest:
         return manifest
 
 
-def is_unfinished(data: bytes) -> bool:
-    """Whether a file is the beginning of a manifest that somebody is writing, or died over.
+def begins_as_manifest(data: bytes) -> bool:
+    """Whether a file begins as a manifest does. If it is none all the same, it is half-written, or damaged."""
+    return data.startswith(BEGINNING)
 
-    A store that cannot let a file appear whole shows it so for a moment; no create is sent before it is written.
+
+def is_unfinished(data: bytes) -> bool:
+    """Whether a file is the beginning of a claim that somebody is writing, or died over.
+
+    A store that cannot let a file appear whole shows it so for a moment; no create is sent before it is written. A
+    later record is none, however little of it is there: it may name a paid video. Neither is a claim with its end.
     """
     text = data.strip(b"\0 \r\n")
-    start = b'{\n "phase": '
-    return not text or start.startswith(text) or (text.startswith(start) and not data.endswith(b"}\n"))
+    is_claim = text.startswith(CREATING) or b'\n "fingerprint": null' in text  # the second is a download's
+    return CREATING.startswith(text) or (text.startswith(BEGINNING) and is_claim and LAST not in text)

@@ -77,10 +77,7 @@ def _given_up(found: Manifest) -> Manifest:
 
 def _replaced(found: Manifest, phases: tuple[str, ...]) -> Manifest | None:
     """Return the latest of the records below that is in one of these phases: other lost creates may stand between."""
-    below = found.previous
-    while below is not None and below.phase not in phases:
-        below = below.previous
-    return below
+    return next((record for record in found.below if record.phase in phases), None)
 
 
 def _next(found: Manifest) -> str:

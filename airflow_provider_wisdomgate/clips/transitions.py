@@ -104,11 +104,9 @@ def failed(found: Manifest | None, mine: Manifest, error: errors.WisdomGateError
     """
     if found is None or not is_about_same(found, mine) or found.phase != "created" or found.sha256:
         return found
-    previous = found.previous
-    while previous is not None:  # a create that was lost may stand between
-        if previous.phase in ("stored", "created"):
-            return previous
-        previous = previous.previous
+    for record in found.below:  # a create that was lost may stand between
+        if record.phase in ("stored", "created"):
+            return record
     return replace(found, phase="failed", error=error.as_dict(), replaced=None)
 
 

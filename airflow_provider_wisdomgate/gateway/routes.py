@@ -167,7 +167,8 @@ def check_create(model: Any, prompt: Any, options: Any) -> None:
     if clash := {"model", "prompt"} & options.keys():
         raise errors.ConfigurationError(f"fields repeats {', '.join(sorted(clash))}, which has an argument of its own.")
     try:
-        json.dumps(options, allow_nan=False, ensure_ascii=False).encode()
+        # Sorted, as the fingerprint is: keys of several types are then refused here.
+        json.dumps(options, allow_nan=False, ensure_ascii=False, sort_keys=True).encode()
         too_deep = _is_deeper(options, DEEPEST)
     except UnicodeEncodeError:
         raise _half_a_character("fields") from None
@@ -215,6 +216,8 @@ def _half_a_character(argument: str) -> errors.ConfigurationError:
 
 
 def _video_path(video_id: str) -> str:
+    if video_id in (".", ".."):  # the HTTP libraries would make another route of it, quoted or not
+        raise errors.ConfigurationError(f"video_id {video_id!r} is no id.", next_step="Give the id of a create.")
     return f"/videos/{quote(video_id, safe='')}"
 
 

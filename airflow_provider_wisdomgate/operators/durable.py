@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import check_bytes, check_choice, check_credit, check_seconds
+from airflow_provider_wisdomgate.arguments import (
+    check_choice,
+    check_credit,
+    check_gateway,
+    check_seconds,
+    check_storing,
+)
 from airflow_provider_wisdomgate.clips.advice import command
 from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
 from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
@@ -157,7 +163,12 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         """
         target = Destination(destination or told_destination(context) or self._destination(context))
         manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
-        return self._store(context, target, manifest, lambda: video_of(event, may_recreate=True))
+        return self._store(context, target, manifest, lambda: self._seen_there(manifest, event))
+
+    def _seen_there(self, manifest: Manifest, event: Mapping[str, Any] | None) -> Video:
+        """Take the video out of an event, unless the connection was changed meanwhile: another gateway said it then."""
+        check_gateway(manifest.request.get("base_url"), self.hook.settings.base_url, self.wisdomgate_conn_id)
+        return video_of(event, may_recreate=True)
 
     def _wait(self, target: Destination, manifest: Manifest, wait: Wait, poll_first: bool) -> Video:
         """Return the finished video; defers where it is not finished and a triggerer can wait."""
@@ -180,13 +191,12 @@ class DurableVideoOperator(WisdomGateBaseOperator):
 
     def _check_arguments(self) -> None:
         """Check everything that can be checked before money is spent."""
-        check_choice("if_exists", self.if_exists, ("skip", "replace", "fail"))
+        check_storing(self.if_exists, self.max_bytes, self.delete_after_download)
         check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
-        for name in ("record_prompt", "delete_on_kill", "delete_after_download"):
+        for name in ("record_prompt", "delete_on_kill"):
             check_choice(name, getattr(self, name), (True, False))
         for name in ("timeout", "poll_interval"):
             check_seconds(name, getattr(self, name))
-        check_bytes("max_bytes", self.max_bytes)
         check_credit("min_balance", self.min_balance)
 
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:

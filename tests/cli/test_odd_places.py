@@ -17,7 +17,7 @@ from support import LocalPlace, S3Place, put_manifest, sha256
 
 from airflow_provider_wisdomgate.clips import verify as verifying
 from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.folder import find_kept
+from airflow_provider_wisdomgate.clips.folder import MAX_MANIFEST_BYTES, find_kept
 
 
 @pytest.fixture
@@ -63,6 +63,26 @@ def test_a_clip_that_cannot_be_read_differs_and_the_rest_is_verified(cli: Cli, s
     (row,) = json.loads(ran.out)
     assert (ran.status, row["uri"], "AccessDenied" in row["problem"]) == (1, s3.uri("b.mp4"), True)
     assert ran.lines[-1].startswith("3 clips verified (")
+
+
+def test_a_damaged_record_is_told_and_somebody_elses_file_is_not(cli: Cli, place: LocalPlace | S3Place) -> None:
+    keep(place, "a.mp4")
+    place.write("b.mp4.json", manifest(place.uri("b.mp4"), "created").dump()[:-9])
+    place.write("c.mp4.json", b'{"subtitles": []}')
+    ran = cli("clips", "list", folder_uri(place), "-o", "json")
+    assert (ran.status, len(json.loads(ran.out)), len(ran.lines)) == (2, 1, 1)
+    assert "b.mp4.json is no manifest of this package. It is a damaged one" in ran.err
+    ran = cli("clips", "verify", folder_uri(place), "-o", "json")
+    assert (ran.status, [row["uri"] for row in json.loads(ran.out)]) == (1, [place.uri("b.mp4")])
+
+
+def test_a_record_of_a_request_with_images_in_it_is_listed_and_verified(cli: Cli, place: LocalPlace | S3Place) -> None:
+    image = "data:image/png;base64," + "A" * MAX_MANIFEST_BYTES
+    keep(place, "cat.mp4", request={"fields": {"images": [image]}}, sha256="ab" * 32)
+    place.write("somebody.json", b'{"phase": "' + bytes(MAX_MANIFEST_BYTES))
+    ran = cli("clips", "list", folder_uri(place), "-o", "json")
+    assert (ran.status, [row["uri"] for row in json.loads(ran.out)]) == (0, [place.uri("cat.mp4")])
+    assert "1 clips verified" in cli("clips", "verify", folder_uri(place)).lines[-1]
 
 
 def test_a_clip_that_is_replaced_whenever_it_is_read_is_told_and_not_read_for_ever(

@@ -164,7 +164,20 @@ def test_a_destination_that_is_a_folder_is_refused(hook: WisdomGateHook, place: 
 
 
 @pytest.mark.parametrize(
-    "destination", ["", "  ", "clips/", "s3://bucket/clips/", None, 5, "../x.mp4", "a/../../x.mp4"]
+    "destination",
+    [
+        "",
+        "  ",
+        "clips/",
+        "s3://b/c/",
+        None,
+        5,
+        "../x.mp4",
+        "a/../../x.mp4",
+        "x.mp4.json",
+        "s3://b/X.JSON",
+        "/a\0b/x.mp4",
+    ],
 )
 def test_a_destination_that_names_no_file_of_ours_is_refused(
     destination: Any, hook: WisdomGateHook, sandbox: Sandbox

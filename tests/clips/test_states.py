@@ -26,6 +26,8 @@ TABLE = {
     "a claim that is young": (CREATING, 369.0, None, "creating"),
     "a claim whose time is over": (CREATING, 370.0, None, "lost"),
     "a create that ended without an answer": (replace(CREATING, claim_seconds=0.0), 0.0, None, "lost"),
+    "a claim for ever, in its first day": (replace(CREATING, claim_seconds=1e14), 86399.0, None, "creating"),
+    "a claim for ever": (replace(CREATING, claim_seconds=1e14), 86400.0, None, "lost"),
     "an old version's claim": (replace(CREATING, claim_seconds=None), OLD_CLAIM_SECONDS - 1, None, "creating"),
     "an old version's claim, over": (replace(CREATING, claim_seconds=None), OLD_CLAIM_SECONDS, None, "lost"),
     "a lost create over a clip": (CREATING, 370.0, 5, "lost"),

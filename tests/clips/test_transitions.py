@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips import transitions
+from airflow_provider_wisdomgate.clips.ledger import Wanted, found_again
 from airflow_provider_wisdomgate.clips.manifest import MAX_REPLACED, Manifest, is_unfinished
 from airflow_provider_wisdomgate.gateway.video import Video
 
@@ -226,20 +227,51 @@ def test_a_stored_record_is_kept_below_any_number_of_lost_creates() -> None:
     assert record == OLD
 
 
+@pytest.mark.parametrize("spoiled", [{"a": 1}, {**OLD.as_dict(), "replaced": [5]}, {**OLD.as_dict(), "video_id": {}}])
+def test_a_record_below_that_somebody_spoiled_is_left_out(spoiled: Any) -> None:
+    found = replace(CREATED, replaced={**OLD.as_dict(), "replaced": spoiled})
+    assert replace(CREATING, claim_id="next").over(found).replaced == {**CREATED.as_dict(), "replaced": OLD.as_dict()}
+    assert found_again(found, Wanted({}), [], "a cat") is None
+
+
 def test_a_replaced_record_that_somebody_spoiled_counts_as_none() -> None:
     assert replace(CREATED, replaced={"phase": "stored"}).previous is None
 
 
-WHOLE = CREATED.dump()
+WHOLE = CREATING.dump()
+OF_A_DOWNLOAD = replace(CREATED, fingerprint=None).dump()
+LATER = {phase: replace(STORED, phase=phase).dump() for phase in ("created", "stored", "failed")}
+TYPO = b',\n "version": ,\n}'  # saved by an editor that takes away the last line's end
 
 
-@pytest.mark.parametrize("length", [*range(0, 20), len(WHOLE) // 2, len(WHOLE) - 1])
-def test_any_beginning_of_a_manifest_is_unfinished(length: int) -> None:
+@pytest.mark.parametrize("length", [*range(20), len(WHOLE) // 2, len(WHOLE) - 20])
+def test_any_beginning_of_a_claim_is_unfinished(length: int) -> None:
     assert is_unfinished(WHOLE[:length])
 
 
-@pytest.mark.parametrize("data", [WHOLE, b"{}", b"somebody's notes", b'{"phase": "stored"}', b"<html>"])
-def test_what_is_no_beginning_of_a_manifest_is_not_taken_for_one(data: bytes) -> None:
+@pytest.mark.parametrize("length", [200, len(OF_A_DOWNLOAD) - 20])
+def test_a_beginning_of_a_download_s_claim_is_unfinished_for_nothing_was_paid(length: int) -> None:
+    assert is_unfinished(OF_A_DOWNLOAD[:length])
+
+
+@pytest.mark.parametrize("phase", LATER)
+@pytest.mark.parametrize("length", [25, 300, -3, -2, -1])
+def test_no_part_of_a_later_record_is_written_over(phase: str, length: int) -> None:
+    assert not is_unfinished(LATER[phase][:length])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE,
+        b"{}",
+        b"somebody's notes",
+        b'{"phase": "stored"}',
+        b"<html>",
+        WHOLE.replace(b',\n "version": 1\n}\n', TYPO),
+    ],
+)
+def test_what_is_no_beginning_of_a_claim_is_not_taken_for_one(data: bytes) -> None:
     assert not is_unfinished(data)
 
 

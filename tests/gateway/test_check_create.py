@@ -19,6 +19,10 @@ OPTIONS_NOT: dict[str, tuple[Any, str]] = {
     "a model": ({"model": "x"}, "fields repeats model, which has an argument of its own."),
     "both": ({"prompt": "x", "model": "y"}, "fields repeats model, prompt, which has an argument of its own."),
     "bytes": ({"a": b"x"}, "fields must hold plain JSON types: Object of type bytes is not JSON serializable."),
+    "keys that cannot be sorted": (
+        {"a": {1: 2, "b": 3}},
+        "fields must hold plain JSON types: '<' not supported between instances of 'str' and 'int'.",
+    ),
     "a set": ({"a": {1}}, "fields must hold plain JSON types: Object of type set is not JSON serializable."),
 }
 SIZES = ["1280", "1280x", "x720", "1280*720", "1280X720", "0x720", "01x720", "1280x720 ", 1280, ["1280x720"], "", "9x9"]

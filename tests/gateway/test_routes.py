@@ -55,14 +55,23 @@ def test_a_route_is_one_call(call: Call[Any], expected: Call[Any]) -> None:
     assert call == expected
 
 
+DOTS = (".", "..")
+
+
 @settings(deadline=None)
-@given(st.text(min_size=1))
+@given(st.text(min_size=1).filter(lambda video_id: video_id not in DOTS))
 def test_an_id_is_one_segment_of_the_path_and_comes_back_whole(video_id: str) -> None:
     path = routes.get_video(video_id).path
     assert path.isascii()
     assert path.count("/") == 2
     assert (urlsplit(path).query, urlsplit(path).fragment) == ("", "")
     assert unquote(path.removeprefix("/videos/")) == video_id
+
+
+@pytest.mark.parametrize("video_id", DOTS)
+def test_an_id_that_would_lead_to_another_route_is_refused(video_id: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="is no id"):
+        routes.delete_video(video_id)
 
 
 # ------------------------------------------------------------------------------------------- dialects

@@ -19,6 +19,7 @@ from airflow_provider_wisdomgate.clips import claim as claiming
 from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.ledger import Wanted
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -193,3 +194,31 @@ def test_a_claim_is_given_back_though_the_storage_fails_once(
     with pytest.raises(errors.BadRequestError):
         generate("create=400").execute(context())
     assert (left, local.names()) == ([0], [])
+
+
+# ---------------------------------------------------------------------------------------- every wait has an end
+
+
+def test_a_place_that_cannot_be_claimed_ends_in_an_error_that_says_so(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claiming, "AWAIT_DELAY", 0.0)
+    local.folder.mkdir()
+    (local.folder / "cat.mp4.json").symlink_to(local.folder / "gone.json")  # nothing to read, and a name that is taken
+    with pytest.raises(errors.StorageError, match=r"could not be claimed: 50 times .*a link that leads nowhere"):
+        generate().execute(context())
+    assert sandbox.counts()["creates"] == 0
+
+
+def test_a_claim_is_over_when_it_was_watched_for_as_long_as_it_lives_whatever_the_clocks_say(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    operator = generate()
+    wanted = operator._wanted(operator._call(), context())
+    claim = Manifest("creating", "killed", local.uri("cat.mp4"), time.time(), fingerprint=wanted.fingerprint)
+    put_manifest(replace(claim, claim_seconds=0.3))
+    tomorrow = time.time() + 86400  # somebody has set the clock back since
+    os.utime(local.folder / "cat.mp4.json", (tomorrow, tomorrow))
+    with pytest.raises(errors.LostCreateError):
+        operator.execute(context())
+    assert sandbox.counts()["creates"] == 0

@@ -145,3 +145,19 @@ def test_half_a_character_is_refused_before_the_claim(
     with pytest.raises(errors.ConfigurationError, match="half a character"):
         operator.execute(context())
     assert (sandbox.requests(), local.names()) == ([], [])
+
+
+# ------------------------------------------------------------------------------------- records that were spoiled
+
+
+@pytest.mark.parametrize("spoil", [lambda text: text.replace(",", ",,", 1).rstrip(), lambda text: text[:-40]])
+def test_a_damaged_record_of_a_paid_video_is_not_taken_for_a_claim_that_nobody_finished(
+    spoil: Any, generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    generate().execute(context())
+    local.delete("cat.mp4")
+    local.write("cat.mp4.json", spoil(local.read("cat.mp4.json").decode()).encode())
+    before = local.read("cat.mp4.json")
+    with pytest.raises(errors.DestinationTakenError, match=r"is no manifest of this package. It is a damaged one"):
+        generate().execute(context())
+    assert (local.read("cat.mp4.json"), sandbox.counts()["creates"]) == (before, 1)
