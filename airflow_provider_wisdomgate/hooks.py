@@ -26,13 +26,13 @@ from airflow_provider_wisdomgate.clips.paid_video import PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
-from airflow_provider_wisdomgate.gateway.adapter import PatientAdapter
+from airflow_provider_wisdomgate.gateway.adapter import configure
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import form_behaviour, form_widgets, read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
 from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
-from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
+from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.gateway.video import Video, missing_content
 from airflow_provider_wisdomgate.metrics import count
 from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
@@ -80,16 +80,9 @@ class WisdomGateHook(HttpHook):
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> requests.Session:
         """Return the session that :class:`HttpHook` configures, with bearer auth and without our extras as headers."""
-        settings = self.settings
         session: requests.Session = super().get_conn(headers, extra_options)
-        for name in OWN_EXTRAS:
-            session.headers.pop(name, None)
-        session.headers["Authorization"] = f"Bearer {settings.api_key}"
-        session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, PatientAdapter())
-        session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key
-        self.base_url = settings.base_url
+        configure(session, self.settings)
+        self.base_url = self.settings.base_url
         return session
 
     @cached_property

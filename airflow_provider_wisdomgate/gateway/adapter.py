@@ -16,6 +16,7 @@ import requests
 import urllib3
 
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
+from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
 
 # Whether what is sent next asks for a body that may take hours: then only its head must come in time.
 asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
@@ -112,3 +113,14 @@ class PatientAdapter(requests.adapters.HTTPAdapter):
         if not proxy.lower().startswith("socks"):  # those connect in their own way
             manager.pool_classes_by_scheme = POOLS
         return manager
+
+
+def configure(session: requests.Session, settings: Settings) -> None:
+    """Make a session that HttpHook has configured ours: bearer auth, our connections, no extras of ours as headers."""
+    for name in OWN_EXTRAS:
+        session.headers.pop(name, None)
+    session.headers["Authorization"] = f"Bearer {settings.api_key}"
+    session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, PatientAdapter())
+    session.auth = lambda request: request  # else requests puts a ~/.netrc entry in place of the key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -135,6 +136,15 @@ def before_the_create() -> Iterator[None]:
     except (errors.ConfigurationError, errors.DestinationTakenError, errors.StorageError) as error:
         error.next_step = f"{error.next_step or ''} {NO_CREATE}".lstrip()
         raise
+
+
+def deadline_of(context: Context, timeout: float, execution_timeout: timedelta | None) -> float:
+    """Return when a try gives up: Airflow does not enforce ``execution_timeout`` while a task is deferred."""
+    deadline = time.time() + timeout
+    started = getattr(context.get("ti"), "start_date", None)
+    if execution_timeout and started:
+        deadline = min(deadline, started.timestamp() + execution_timeout.total_seconds())
+    return deadline
 
 
 def how_to_wait_longer(timeout: float, execution_timeout: timedelta | None) -> str:

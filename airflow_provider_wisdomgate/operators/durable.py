@@ -34,6 +34,7 @@ from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destinat
 from airflow_provider_wisdomgate.operators.base import (
     WisdomGateBaseOperator,
     before_the_create,
+    deadline_of,
     destination_of,
     how_to_wait_longer,
     made_by,
@@ -143,7 +144,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         if self.delete_on_kill and isinstance(step, Follow) and self._was_deleted(manifest):
             PaidVideo(claim.destination, manifest).record_failure(errors.VideoFailedError(DELETED))
             step, manifest = claim.begin(longest_attempt(call))
-        wait = Wait(self._deadline(context), self.poll_interval, since=time.time())
+        wait = Wait(deadline_of(context, self.timeout, self.execution_timeout), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
             manifest = self._create(claim, manifest, call)
         else:
@@ -288,14 +289,6 @@ class DurableVideoOperator(WisdomGateBaseOperator):
             kwargs={"destination": destination},
             timeout=timedelta(seconds=max(wait.deadline - time.time(), 0.0)) + BACKSTOP,
         )
-
-    def _deadline(self, context: Context) -> float:
-        """Return when this try gives up: Airflow does not enforce ``execution_timeout`` while a task is deferred."""
-        deadline = time.time() + self.timeout
-        started = getattr(context.get("ti"), "start_date", None)
-        if self.execution_timeout and started:
-            deadline = min(deadline, started.timestamp() + self.execution_timeout.total_seconds())
-        return deadline
 
 
 def _is_known_everywhere(manifest: Manifest) -> bool:
