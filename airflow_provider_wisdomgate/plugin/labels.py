@@ -39,20 +39,23 @@ def status_of(manifest: Manifest, size: int | None, state: str | None) -> tuple[
     if manifest.phase == "failed":
         error: Mapping[str, Any] = manifest.error if isinstance(manifest.error, Mapping) else {}
         told = [str(part) for part in (error.get("message"), error.get("next_step")) if part]
-        return "No clip came of it", " ".join(told) or "The manifest names no reason."
+        return "No clip was made", " ".join(told) or "The manifest names no reason."
     if manifest.phase == "stored":
         there = "nothing is there" if size is None else f"{size} bytes are there"
-        return "The clip is gone", f"Its manifest says {manifest.size} bytes, and {there}. A re-run fetches it again."
+        return (
+            "The clip is gone",
+            f"Its manifest says {manifest.size} bytes, but {there}. The next run of the task fetches it again.",
+        )
     if state not in UNFINISHED_STATES and not manifest.video_id:
         return (
             "The task has stopped waiting",
-            "Its create was on its way when the task ended. If nobody records the answer, it needs you once the claim "
-            "is over: this page then says what to do.",
+            "Its create was under way when the task ended. If its answer is not recorded, it will need you when the "
+            "claim is over: this page then says what to do.",
         )
     if state not in UNFINISHED_STATES:
         return (
             "The task has stopped waiting",
-            f"{video} was on its way when the task ended; a re-run of the task goes on with it.",
+            f"{video} was not finished when the task ended. The next run of the task goes on with it.",
         )
     if manifest.phase == "created":
         return "Still in the making", f"{video} is being made by the gateway; the task waits for it."

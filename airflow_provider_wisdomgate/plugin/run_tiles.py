@@ -100,19 +100,19 @@ def _moving(clip: RunClip, manifest: Manifest, now: float) -> list[Html]:
     video = f"Video {manifest.video_id}. " if manifest.video_id else "No video id yet. "
     status = f"The task is {state or 'not scheduled'}."
     if state not in labels.UNFINISHED_STATES and not manifest.video_id:
-        status = f"The task is {state}; if its create is not answered, it needs you once the claim is over."
+        status = f"The task is {state}; if its create gets no answer, it will need you when the claim is over."
     elif state not in labels.UNFINISHED_STATES:
-        status = f"The task is {state} and has stopped waiting; a re-run goes on with it."
+        status = f"The task is {state} and has stopped waiting; its next run goes on with this video."
     return [tag("p", "Since ", since or "an unknown time"), tag("p", video, status)]
 
 
 def lost_create(manifest: Manifest, now: float) -> list[Html]:
     """Return what a person does about a lost create."""
     since = time_of(manifest.claimed_at, now)
-    unknown = ". Nobody wrote down what came of it: look at the gateway."
+    unknown = ". The answer is not recorded: look at the gateway."
     begun = tag("p", "Begun ", since or "at an unknown time", unknown)
     then = tag("p", "Then clear the task.")
-    found, none = tag("p", "The video is there:"), tag("p", "It is not, or you will pay again:")
+    found, none = tag("p", "If a video was made:"), tag("p", "If none was made, or you accept to pay again:")
     return [begun, found, _command("adopt", manifest, "--video-id <id>"), none, _command("forget", manifest), then]
 
 

@@ -192,7 +192,7 @@ def test_axe_finds_nothing_on_the_other_pages(
         page.goto(site.player(dag, task, index))
         assert violations(page) == {}
     page.goto(site.player("unfinished", "fails"))
-    expect(page.get_by_role("heading", name="No clip came of it")).to_be_visible()
+    expect(page.get_by_role("heading", name="No clip was made")).to_be_visible()
     assert violations(page) == {}
 
 

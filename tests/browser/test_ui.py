@@ -137,7 +137,7 @@ def test_a_task_that_waits_and_one_that_failed_say_so(site: Site, page: Page) ->
     expect(page.get_by_text("Paint drying")).to_be_visible()
     expect(page.locator("video")).to_have_count(0)
     page.goto(site.player("unfinished", "fails"))
-    expect(page.get_by_role("heading", name="No clip came of it")).to_be_visible()
+    expect(page.get_by_role("heading", name="No clip was made")).to_be_visible()
 
 
 def test_the_tab_on_the_task_page_plays_the_clip(site: Site, page: Page, picture: Callable[[Page, str], None]) -> None:

@@ -222,7 +222,7 @@ def test_nothing_is_served_while_no_option_allows_it(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"phase": "creating", "video_id": None}, "it needs you once the claim is over"),
+        ({"phase": "creating", "video_id": None}, "it will need you when the claim is over"),
         ({"phase": "creating", "video_id": None, "claim_seconds": 0.0}, "Needs you: a lost create"),
         (
             {"phase": "failed", "error": {"message": "It was <refused>.", "next_step": "Ask."}},

@@ -187,8 +187,8 @@ STOPPED = "The task has stopped waiting"
 EARLY: dict[str, tuple[str, str, dict[str, Any], str, str]] = {
     "asked for": ("running", "creating", CLAIM, "Being asked for", "No video id yet. The task is running."),
     "in the making": ("deferred", "created", {}, "Still in the making", "Video video_1. The task is deferred."),
-    "asked, task over": ("failed", "creating", CLAIM, STOPPED, "if its create is not answered, it needs you"),
-    "made, task over": ("failed", "created", {}, STOPPED, "a re-run goes on with it"),
+    "asked, task over": ("failed", "creating", CLAIM, STOPPED, "if its create gets no answer, it will need you"),
+    "made, task over": ("failed", "created", {}, STOPPED, "its next run goes on with this video"),
 }
 
 
