@@ -189,7 +189,16 @@ class Deployment:
     def trigger(self, dag_id: str, conf: Any = None) -> str:
         """Wait for a DAG to be there, trigger it and return the run's id."""
         wait_until(f"DAG {dag_id} being parsed", lambda: self.has_dag(dag_id), 120)
-        run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+
+        def begun() -> Any:
+            try:
+                return self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+            except RuntimeError as error:
+                if "Database error" not in str(error):
+                    raise
+                return None  # another process of this Airflow was writing to its SQLite: no run was made
+
+        run = wait_until(f"a run of {dag_id}", begun, 60)
         return str(run["dag_run_id"])
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> str:
