@@ -80,9 +80,10 @@ class WisdomGateHook(HttpHook):
         self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None
     ) -> requests.Session:
         """Return the session that :class:`HttpHook` configures, with bearer auth and without our extras as headers."""
+        settings = self.settings  # before HttpHook reads the connection: these errors say what helps
         session: requests.Session = super().get_conn(headers, extra_options)
-        configure(session, self.settings)
-        self.base_url = self.settings.base_url
+        configure(session, settings)
+        self.base_url = settings.base_url
         return session
 
     @cached_property

@@ -74,7 +74,8 @@ def test_a_connection_that_is_not_found_names_the_airflow_that_was_looked_in(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", "/srv/other-home")
     ran = cli("test", "--conn-id", "nobody")
-    assert (ran.status, "AIRFLOW_HOME=/srv/other-home." in ran.lines[-1]) == (2, True)
+    assert ran.status == 2
+    assert "AIRFLOW_HOME=/srv/other-home." in ran.lines[-1]
 
 
 def test_nobody_to_ask_is_an_error_that_names_the_option(cli: Cli, local: LocalPlace, connection: Any) -> None:
