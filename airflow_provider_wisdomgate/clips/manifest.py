@@ -20,6 +20,7 @@ LARGEST = 1e15
 BEGINNING = b'{\n "phase": '
 CREATING = BEGINNING + b'"creating"'
 LAST = b'\n "version": '
+NAMES_A_VIDEO = b'"video_id": "'
 
 _MAYBE_NUMBER = (int, float, type(None))
 
@@ -163,8 +164,10 @@ def is_unfinished(data: bytes) -> bool:
     """Whether a file is the beginning of a claim that somebody is writing, or died over.
 
     A store that cannot let a file appear whole shows it so for a moment; no create is sent before it is written. A
-    later record is none, however little of it is there: it may name a paid video. Neither is a claim with its end.
+    later record is none, however little of it is there: it may name a paid video. Neither is a claim with its end, nor
+    one over a record that names a video.
     """
     text = data.strip(b"\0 \r\n")
-    is_claim = text.startswith(CREATING) or b'\n "fingerprint": null' in text  # the second is a download's
+    is_new = text.startswith(CREATING) and NAMES_A_VIDEO not in text
+    is_claim = is_new or b'\n "fingerprint": null' in text  # the second is a download's
     return CREATING.startswith(text) or (text.startswith(BEGINNING) and is_claim and LAST not in text)

@@ -260,6 +260,12 @@ def test_no_part_of_a_later_record_is_written_over(phase: str, length: int) -> N
     assert not is_unfinished(LATER[phase][:length])
 
 
+def test_a_part_of_a_claim_over_a_paid_video_is_not_written_over_once_it_names_it() -> None:
+    data = replace(CREATING, claim_id="next").over(CREATED).dump()
+    end = data.index(b'"v1"') + 1
+    assert [is_unfinished(data[:length]) for length in (40, end, end + 20)] == [True, False, False]
+
+
 @pytest.mark.parametrize(
     "data",
     [
