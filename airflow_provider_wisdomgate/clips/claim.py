@@ -245,7 +245,7 @@ def _unclaimable(destination: Destination) -> errors.StorageError:
 def _unrecorded(mine: Manifest, video: Video, error: errors.StorageError) -> errors.StorageError:
     return errors.StorageError(
         f"Video {video.id} was created and is paid for, but {mine.uri}.json could not be written: {error.message}",
-        next_step="Mend the storage. Then run the task again: on Airflow 3.3 it goes on with this video. On an older "
+        next_step="Repair the storage. Then run the task again: on Airflow 3.3 it goes on with this video. On an older "
         f"one record the id first: {command('adopt', mine.uri, f'--video-id {shlex.quote(video.id)}')}",
         video_id=video.id,
         request_id=video.request_id,
