@@ -16,6 +16,7 @@
         │   ├── VideoExpiredError     x  the clip is past its time at the gateway, for good
         │   ├── RateLimitedError      ~  429
         │   ├── VideoNotReadyError    ~  the content is not there yet
+        │   │   └── ContentMissingError  ~  the video is finished, and its content is not there
         │   ├── GatewayFaultError     ~  408, 5xx
         │   ├── UnexpectedReplyError  ~  a reply that is none of the documented shapes
         │   └── VideoFailedError         the gateway gave up on the video; a new create may succeed
@@ -26,6 +27,7 @@
         ├── StorageError                 the storage refused
         ├── StoppedError                 the task was asked to stop
         └── DestinationTakenError     x  something else is at the destination
+            └── DamagedManifestError  x  the record beside the clip cannot be read
 
     x  also an AirflowFailException: Airflow ends the task at once, a retry cannot help
     ~  transient: the same call may succeed later
@@ -35,11 +37,11 @@ No layer translates these errors: a hook in ``@task``, an operator and a sensor 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-FACTS = ("status", "code", "type", "request_id", "video_id", "retry_after", "expires_at")
+FACTS = ("status", "code", "type", "request_id", "video_id", "retry_after", "expires_at", "answer", "answered_id")
 
 
 class WisdomGateError(AirflowException):
@@ -48,7 +50,8 @@ class WisdomGateError(AirflowException):
     :param message: what happened, one sentence.
     :param next_step: what a person does about it; left out, that of the class, if it has one.
     :param facts: any of ``status`` (HTTP), ``code`` and ``type`` (the gateway's words), ``request_id``,
-        ``video_id``, ``retry_after`` (seconds), ``expires_at`` (epoch seconds). Unset ones read None.
+        ``video_id``, ``retry_after`` (seconds), ``expires_at`` (epoch seconds), of a create's answer ``answer`` (its
+        text, redacted and bounded) and ``answered_id`` (a video id in an answer that is not 2xx). Unset ones read None.
     """
 
     is_transient = False
@@ -60,6 +63,10 @@ class WisdomGateError(AirflowException):
     video_id: str | None = None
     retry_after: float | None = None
     expires_at: float | None = None
+    answer: str | None = None
+    answered_id: str | None = None
+    is_own_words = False
+    """Whether the answer was in the gateway's own error shape. It decides within one exchange and does not travel."""
 
     def __init__(self, message: str, *, next_step: str | None = None, **facts: Any) -> None:
         super().__init__(message)
@@ -84,10 +91,19 @@ class WisdomGateError(AirflowException):
             for part in (
                 self.message if self.message.endswith((".", "!", "?")) else f"{self.message}.",
                 f"({', '.join(known)})" if known else "",
+                self._evidence(),
                 self.next_step or "",
             )
             if part
         )
+
+    def _evidence(self) -> str:
+        return ""
+
+    def advise(self, text: str, *, replace: bool = False) -> Self:
+        """Append a sentence to ``next_step``, or put it in its place, and return this error."""
+        self.next_step = text if replace or not self.next_step else f"{self.next_step} {text}"
+        return self
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types that :func:`from_dict` makes this error of again."""
@@ -183,6 +199,12 @@ class VideoNotReadyError(GatewayError):
     next_step = "Wait for the video first (WisdomGateVideoSensor), then download it."
 
 
+class ContentMissingError(VideoNotReadyError):
+    """The video is finished, and its content is not there: not yet, or not any more."""
+
+    next_step = "Try the download again later: gateways may list a video as finished before its content is there."
+
+
 class GatewayFaultError(GatewayError):
     """408 or 5xx. A fault at the gateway or behind it."""
 
@@ -222,6 +244,11 @@ class LostCreateError(WisdomGateError, AirflowFailException):
         "perhaps pay twice."
     )
 
+    def _evidence(self) -> str:
+        named = f"Its answer names the id {self.answered_id}." if self.answered_id else ""
+        shown = f"The gateway answered: {self.answer}" if self.answer else ""
+        return f"{named} {shown}".strip()
+
 
 class WaitTimeoutError(WisdomGateError):
     """The time was over before the video was finished. The video goes on at the gateway."""
@@ -243,6 +270,10 @@ class StoppedError(WisdomGateError):
 
 class DestinationTakenError(WisdomGateError, AirflowFailException):
     """Something else is at the destination, and ``if_exists`` says to leave it."""
+
+
+class DamagedManifestError(DestinationTakenError):
+    """The record beside the clip cannot be read."""
 
 
 def from_dict(fields: dict[str, Any]) -> WisdomGateError:

@@ -26,6 +26,8 @@ EVERY_FACT = {
     "video_id": "video_a/b=",
     "retry_after": 2.5,
     "expires_at": 1_790_000_000.0,
+    "answer": '{"oops": 1}',
+    "answered_id": "video_b",
 }
 
 LINE = re.compile(r"^(?P<branch>[ │├└─]*)(?P<name>[A-Z]\w+)(?: +(?P<mark>[x~]) )?")
@@ -61,6 +63,21 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 def test_every_error_is_an_airflow_exception_and_nothing_final_is_transient() -> None:
     assert {name for name, kind in CLASSES.items() if not issubclass(kind, AirflowException)} == set()
     assert {n for n, k in CLASSES.items() if k.is_transient and issubclass(k, AirflowFailException)} == set()
+
+
+def test_advice_is_appended_or_takes_the_place_of_what_was_there() -> None:
+    bare, own = errors.WisdomGateError("It broke"), errors.StorageError("It broke", next_step="Do this.")
+    assert [bare.advise("Do that.").next_step, own.advise("Do that.").next_step] == ["Do that.", "Do this. Do that."]
+    assert own.advise("Do nothing.", replace=True) is own
+    assert own.next_step == "Do nothing."
+    assert errors.StorageError.next_step is None
+
+
+def test_a_lost_create_alone_shows_its_answer() -> None:
+    facts = {"answer": "<h1>Oops</h1>", "answered_id": "video_b"}
+    lost = errors.LostCreateError("It is lost", next_step="Look.", **facts)
+    assert str(lost) == "It is lost. Its answer names the id video_b. The gateway answered: <h1>Oops</h1> Look."
+    assert str(errors.GatewayFaultError("A fault", **facts)) == "A fault."
 
 
 def test_every_error_says_in_a_docstring_of_its_own_what_it_means() -> None:

@@ -36,6 +36,7 @@ PASSING = {
     "ConnectionBrokenError",
     "RateLimitedError",
     "VideoNotReadyError",
+    "ContentMissingError",
     "GatewayFaultError",
     "UnexpectedReplyError",
     "ContentError",
