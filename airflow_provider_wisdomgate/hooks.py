@@ -24,6 +24,7 @@ from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_
 from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Wanted
 from airflow_provider_wisdomgate.clips.paid_video import PaidVideo, StoredVideo
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
 from airflow_provider_wisdomgate.gateway.adapter import configure
@@ -106,16 +107,15 @@ class WisdomGateHook(HttpHook):
         self,
         call: routes.Call[Video],
         min_balance: float | None = None,
-        before_attempt: Callable[[], None] = never_stop,
-        sleep: Callable[[float], None] | None = None,
+        control: Control | None = None,
     ) -> Video:
         """Send a create or a remix, unless the account has less than ``min_balance``.
 
         :param min_balance: what the account must have; left out, the connection's ``min_balance``.
-        :param before_attempt: see :meth:`gateway.client.Client.send`, as for ``sleep``.
+        :param control: see :meth:`gateway.client.Client.send`.
         :raises BalanceTooLowError: it has less; no create was sent.
         """
-        return send_create(self.client, call, min_balance, before_attempt, sleep)
+        return send_create(self.client, call, min_balance, control)
 
     def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
         """Check a create's arguments and make its call. Sends nothing."""

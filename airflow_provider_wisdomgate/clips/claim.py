@@ -32,6 +32,7 @@ from airflow_provider_wisdomgate.clips.ledger import (
 )
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.video import Video
 
 # A claim lives so much longer than one attempt of the create can take. Whoever is stopped for longer than that between
@@ -169,13 +170,13 @@ class ClipClaim:
             claim_seconds=None if self.wanted.video_id else attempt_seconds + MARGIN,
         )
 
-    def create(self, mine: Manifest, send: Callable[[Callable[[], None]], Video]) -> Manifest:
+    def create(self, mine: Manifest, send: Callable[[Control], Video]) -> Manifest:
         """Send the create and record its id. A create that surely made nothing gives the claim back.
 
-        :param send: sends the create; calls its argument before each attempt and sleeps with :meth:`sleep`.
+        :param send: sends the create under the control that it is given.
         """
         try:
-            video = send(lambda: self._keep_claim(mine))
+            video = send(_ClaimControl(self, mine))
         except errors.LostCreateError as error:
             self._change(lambda found: transitions.ended(found, mine, time.time()))
             error.next_step = lost_create_advice(self.destination.uri, mine.claimed_at)
@@ -186,11 +187,7 @@ class ClipClaim:
         log.info("Video %s is %s; its manifest is %s.json", video.id, video.status, mine.uri)
         return self._record_id(mine, video)
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep between two attempts: who is killed there has sent nothing that counts, and gives the claim back."""
-        interruptible_sleep(seconds, self.check)
-
-    def _keep_claim(self, mine: Manifest) -> None:
+    def keep_claim(self, mine: Manifest) -> None:
         """Make sure that the claim lives through another attempt. The clock is this process's own."""
         self.check()
         while time.monotonic() >= self._lives_until:  # looked at again after each renewal, which may have taken long
@@ -233,6 +230,16 @@ class ClipClaim:
                     log.warning("The manifest %s.json could not be corrected: %s", self.destination.uri, error)
                 else:
                     time.sleep(delay)
+
+
+class _ClaimControl(Control):
+    """Keeps a claim alive through a create's attempts."""
+
+    def __init__(self, claim: ClipClaim, mine: Manifest) -> None:
+        self.check, self._claim, self._mine = claim.check, claim, mine  # type: ignore[method-assign]
+
+    def before_attempt(self) -> None:
+        self._claim.keep_claim(self._mine)
 
 
 def _unclaimable(destination: Destination) -> errors.StorageError:

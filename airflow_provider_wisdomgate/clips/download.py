@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES, BoxWalk
+from airflow_provider_wisdomgate.control import interruptible_sleep as interruptible_sleep
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, retry_delay
 
 # A clip that is paid for is worth a long wait; execution_timeout bounds it.
@@ -118,11 +118,3 @@ def fetch(
             break
         interruptible_sleep(delay, partial.check)
     raise last
-
-
-def interruptible_sleep(seconds: float, check: Callable[[], None]) -> None:
-    """Sleep, asking ``check`` five times a second whether to stop."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        check()
-        time.sleep(min(left, 0.2))

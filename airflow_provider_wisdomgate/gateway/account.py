@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.retry import HAS_NO_ROUTE, ONCE, RetryPolicy, has_no_route
@@ -54,19 +54,16 @@ def check_account(client: Client) -> tuple[bool, str]:
         )
 
 
-def require_balance(
-    client: Client, minimum: float | None, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None
-) -> None:
+def require_balance(client: Client, minimum: float | None, control: Control | None) -> None:
     """Return where the account has enough, or where the gateway tells no balance.
 
-    :param before_attempt: as for the create itself: who is killed while this is read has sent nothing, and says so.
-    :param sleep: likewise.
+    :param control: that of the create: a task that is killed while its balance is read has sent nothing.
     :raises BalanceTooLowError: it has less.
     :raises WisdomGateError: the balance could not be read this time, so whether there is enough is not known.
     """
     if not minimum:
         return
-    amount = _balance(client, before_attempt, sleep)
+    amount = _balance(client, control)
     if amount is not None and amount < minimum:
         raise errors.BalanceTooLowError(
             f"The account at {client.settings.base_url} has {amount:g}, less than min_balance ({minimum:g}); "
@@ -77,14 +74,13 @@ def require_balance(
 def send_create(
     client: Client,
     call: routes.Call[Video],
-    min_balance: float | None,
-    before_attempt: Callable[[], None],
-    sleep: Callable[[float], None] | None,
+    min_balance: float | None = None,
+    control: Control | None = None,
 ) -> Video:
     """Send what costs, unless the account has less than it must; count it."""
-    require_balance(client, client.settings.min_balance if min_balance is None else min_balance, before_attempt, sleep)
+    require_balance(client, client.settings.min_balance if min_balance is None else min_balance, control)
     try:
-        video = client.send(call, None, before_attempt, sleep)
+        video = client.send(call, None, control)
     except errors.LostCreateError:
         count("lost_creates")
         raise
@@ -92,19 +88,19 @@ def send_create(
     return video
 
 
-def _balance(client: Client, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None) -> float | None:
+def _balance(client: Client, control: Control | None) -> float | None:
     account = (client.settings.base_url, client.settings.api_key)
     with _lock:
         when, amount = _known.get(account, (float("-inf"), None))
         if time.monotonic() - when >= KNOWN_FOR:
-            amount = _read(client, before_attempt, sleep)
+            amount = _read(client, control)
             _known[account] = (time.monotonic(), amount)
     return amount
 
 
-def _read(client: Client, before_attempt: Callable[[], None], sleep: Callable[[float], None] | None) -> float | None:
+def _read(client: Client, control: Control | None) -> float | None:
     try:
-        balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW, before_attempt, sleep)
+        balance = client.send(replace(routes.get_balance(), timeout=TIMEOUT), FEW, control)
     except HAS_NO_ROUTE as error:
         if not has_no_route(error):
             raise

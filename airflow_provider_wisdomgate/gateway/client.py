@@ -7,14 +7,14 @@ cannot be sent, a proxy's login) never gets to them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.adapter import asks_for_long_body, follow_nothing
 from airflow_provider_wisdomgate.gateway.content import Content, read_body
 from airflow_provider_wisdomgate.gateway.exchange import (
@@ -56,25 +56,23 @@ class Client:
         self,
         call: Call[T],
         retry_policy: RetryPolicy | None = None,
-        before_attempt: Callable[[], None] = lambda: None,
-        sleep: Callable[[float], None] | None = None,
+        control: Control | None = None,
     ) -> T:
         """Send a call, again where that costs nothing, and return what its parser makes of the answer.
 
-        :param before_attempt: called before the call is sent, each time; raises to send nothing any more.
-        :param sleep: sleeps so many seconds between two attempts; may raise, then nothing more is sent.
+        :param control: asked before each sending and during the pauses; if it raises, nothing more is sent.
         :raises WisdomGateError: the typed error of the last attempt.
         :raises LostCreateError: a call that costs may have arrived without an answer.
         """
-        attempt = 0
+        control, attempt = control or Control(), 0
         while True:
             attempt += 1
-            before_attempt()
+            control.before_attempt()
             try:
                 return self._send_once(call)
             except errors.WisdomGateError as error:
                 delay = after_error(call, error, attempt, retry_policy or self.retry_policy)
-            (sleep or time.sleep)(delay)
+            control.sleep(delay)
 
     def _send_once(self, call: Call[T]) -> T:
         with self._open(call) as (response, is_own):

@@ -28,6 +28,7 @@ from airflow_provider_wisdomgate.clips.ledger import Claim, Done, Follow, IfExis
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import memory_of
 from airflow_provider_wisdomgate.clips.paid_video import GOES_ON, PaidVideo
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
@@ -203,8 +204,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
         call = replace(call, idempotency_key=mine.claim_id)
 
-        def send(keep_claim: Callable[[], None]) -> Video:
-            return self.hook.send_create(call, self.min_balance, keep_claim, claim.sleep)
+        def send(control: Control) -> Video:
+            return self.hook.send_create(call, self.min_balance, control)
 
         try:
             return claim.create(mine, send)

@@ -20,6 +20,7 @@ from airflow_provider_wisdomgate.clips.claim import ClipClaim
 from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.clips.ledger import Wanted
 from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -115,11 +116,11 @@ def test_a_claim_is_renewed_before_an_attempt_that_would_outlive_it(local: Local
     _, mine = claim.begin(attempt_seconds=310.0)
     written: list[tuple[float, bool]] = []
 
-    def send(keep_claim: Callable[[], None]) -> Video:
+    def send(control: Control) -> Video:
         for waited in (0.0, 60.0, 60.0, 60.0):  # 429 with Retry-After, several times
             clock.ahead += waited
             before = manifest_at(local).claimed_at
-            keep_claim()
+            control.before_attempt()
             written.append((waited, manifest_at(local).claimed_at > before))
         return Video("v1", "queued")
 
@@ -138,9 +139,9 @@ def test_who_lost_its_claim_sends_nothing_more(what: str, local: LocalPlace, clo
         put_manifest(replace(mine, claim_id="theirs"))
     sent: list[str] = []
 
-    def send(keep_claim: Callable[[], None]) -> Video:
+    def send(control: Control) -> Video:
         clock.ahead += 31.0  # stopped, and gone on later
-        keep_claim()
+        control.before_attempt()
         sent.append("create")
         return Video("v1")
 

@@ -53,7 +53,7 @@ def _claim_lives_for_a_fixed_time() -> list[Any]:
 
     return [
         patch.object(ClipClaim, "_new_manifest", new_manifest),
-        patch.object(ClipClaim, "_keep_claim", lambda self, mine: self.check()),
+        patch.object(ClipClaim, "keep_claim", lambda self, mine: self.check()),
         patch.object(Destination, "age", lambda self, manifest: max(time.time() - manifest.claimed_at, 0.0)),
     ]
 
@@ -107,7 +107,7 @@ def _clock_is_looked_at_once() -> list[Any]:
             self._lives_until = time.monotonic() + claim.MARGIN / 2
             self.destination.update(lambda found: transitions.renewed(found, mine, time.time()))
 
-    return [patch.object(ClipClaim, "_keep_claim", keep_claim)]
+    return [patch.object(ClipClaim, "keep_claim", keep_claim)]
 
 
 def _age_may_be_another_files() -> list[Any]:
