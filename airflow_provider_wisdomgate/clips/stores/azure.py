@@ -38,6 +38,7 @@ class AzureStore(ObjectStore):
     """One blob in a container, and those beside it."""
 
     weakness: str | None = None
+    may_show_half = False
     no_version = '"0x000000000000000"'
 
     def __init__(self, uri: str) -> None:

@@ -58,6 +58,10 @@ class Store(Protocol):
     # None, or why a change by two at the same moment may go wrong here: not all of this can be promised everywhere.
     weakness: str | None
 
+    @property
+    def may_show_half(self) -> bool:
+        """Whether a reader can see a file half-written by :meth:`create`. :meth:`replace` is not meant."""
+
     def read(self, suffix: str) -> Versioned | None:
         """Read a small file; None where there is none."""
 

@@ -1,5 +1,10 @@
 """Every other filesystem that Airflow's ObjectStoragePath knows. Its promises are weaker, and it says so.
 
+Many filesystems write in place, and a kill leaves half a file. So every file is written under another name and then
+moved. Two cases are left. A filesystem that has an exclusive create of its own creates a manifest itself, perhaps in
+place. A filesystem that refuses to rename over a file gets a manifest rewritten in place; a kill in that moment leaves
+the whole record in the ``.part`` file beside it. A killed try's ``.part`` files stay.
+
 ``ObjectStoragePath.open("wb")`` in a ``with`` is never used: it publishes half a file when an exception passes through
 it, on local files, S3 and GCS alike.
 """
@@ -7,12 +12,17 @@ it, on local files, S3 and GCS alike.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import copy
+from functools import partial
 from typing import IO, Any
+
+from fsspec import AbstractFileSystem
+from fsspec.asyn import sync
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Versioned
@@ -38,7 +48,12 @@ class FsspecStore(SpooledClips):
         scheme, _, rest = uri.partition("://")
         self.place = f"{scheme}://{rest.partition('/')[0]}"
 
+    @property
+    def may_show_half(self) -> bool:
+        return has_exclusive_create(self._fs) or rename_of(self._fs) is None
+
     def read(self, suffix: str) -> Versioned | None:
+        self._fs.invalidate_cache()  # a remembered size would cut what another process wrote since
         try:
             data: bytes = self._fs.cat_file(self._path + suffix)
         except FileNotFoundError:
@@ -50,17 +65,32 @@ class FsspecStore(SpooledClips):
         return None
 
     def create(self, suffix: str, data: bytes) -> str | None:
+        path = self._path + suffix
         try:
-            self._fs.pipe_file(self._path + suffix, data, mode="create")
-        except FileExistsError:
+            if has_exclusive_create(self._fs):
+                self._fs.pipe_file(path, data, mode="create")
+                return version_of(data)
+            is_done = self._put(path, lambda at: self._fs.pipe_file(at, data), lambda: self.read(suffix) is None)
+        except FileExistsError:  # some renames replace nothing
             return None
-        return version_of(data)
+        return version_of(data) if is_done else None
 
     def replace(self, suffix: str, data: bytes, version: str) -> str | None:
-        if not self._is_still(suffix, version):
-            return None
-        self._fs.pipe_file(self._path + suffix, data)
-        return version_of(data)
+        path = self._path + suffix
+
+        def move(written: str) -> None:
+            try:
+                self._move(written, path)
+            except Exception:
+                if not self._is_still(suffix, version):
+                    raise
+                self._fs.pipe_file(path, data)  # the written file holds the record meanwhile
+                self._fs.rm_file(written)
+
+        is_done = self._put(
+            path, lambda at: self._fs.pipe_file(at, data), lambda: self._is_still(suffix, version), move
+        )
+        return version_of(data) if is_done else None
 
     def delete(self, suffix: str, version: str) -> bool:
         if not self._is_still(suffix, version):
@@ -105,20 +135,40 @@ class FsspecStore(SpooledClips):
                 yield Listed(name, int(found[path]["size"] or 0))
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
-        # Many filesystems write in place: so under another name, then renamed, or copied where there is no renaming.
-        folder, _, name = self._path.rpartition("/")
-        partial = f"{folder}/.{name[:120]}.{uuid.uuid4().hex}.part"
+        return self._put(self._path, lambda at: self._write(file, at), lambda: self.clip() == over)
+
+    def _put(
+        self,
+        path: str,
+        write: Callable[[str], Any],
+        is_unchanged: Callable[[], bool],
+        move: Callable[[str], None] | None = None,
+    ) -> bool:
+        """Write a file under another name and move it to its path, if nothing changed there; whether it did."""
+        folder, _, name = path.rpartition("/")
+        written = f"{folder}/.{name[:120]}.{uuid.uuid4().hex}.part"
         try:
-            self._write(file, partial)
-            if self.clip() != over:
-                self._fs.rm_file(partial)
+            write(written)
+            if not is_unchanged():
+                self._fs.rm_file(written)
                 return False
-            self._fs.mv(partial, self._path)
+            move(written) if move else self._move(written, path)
         except BaseException:
             with suppress(Exception):  # often there is none yet; what counts is the first error
-                self._fs.rm_file(partial)
+                self._fs.rm_file(written)
             raise
         return True
+
+    def _move(self, written: str, path: str) -> None:
+        rename = rename_of(self._fs)
+        if rename is None:
+            self._fs.copy([written], [path])  # of a name that is in no list, fsspec takes [ and * for a pattern
+            self._fs.rm_file(written)
+            return
+        rename(written, path)
+        self._fs.invalidate_cache()
+        if self._fs.exists(written):  # WebHDFS answers False, which fsspec drops
+            raise FileExistsError(f"{written} could not be renamed to {path}")
 
     def _write(self, file: IO[bytes], path: str) -> None:
         file.seek(0)
@@ -136,3 +186,17 @@ class FsspecStore(SpooledClips):
 def version_of(data: bytes) -> str:
     """Name a state of a small file by its bytes, since not every filesystem has a name for it."""
     return hashlib.sha256(data).hexdigest()
+
+
+def has_exclusive_create(fs: Any) -> bool:
+    """Whether a filesystem has a create mode of its own. fsspec's only looks first, and then writes in place."""
+    own = getattr(type(fs), "_pipe_file", type(fs).pipe_file)
+    return own.__module__ not in ("fsspec.spec", "fsspec.asyn") and "mode" in inspect.signature(own).parameters
+
+
+def rename_of(fs: Any) -> Callable[[str, str], Any] | None:
+    """Return how a filesystem renames, None if it can only copy."""
+    if getattr(fs.mv, "__func__", None) is not AbstractFileSystem.mv:
+        own: Callable[[str, str], Any] = fs.mv
+        return own
+    return partial(sync, fs.loop, fs._mv) if hasattr(fs, "_mv") else None  # that of SFTP, which fsspec overlooks

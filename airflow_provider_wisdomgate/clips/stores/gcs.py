@@ -25,6 +25,7 @@ class GCSStore(ObjectStore):
     """One object in a bucket, and those beside it."""
 
     weakness: str | None = None
+    may_show_half = False
     # 0 says "no such object" in a condition; real generations are many digits long.
     no_version = 1
 

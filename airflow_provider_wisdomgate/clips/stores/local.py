@@ -85,19 +85,35 @@ class LocalStore:
         return _version_of(data)
 
     def _create_without_links(self, target: Path, data: bytes) -> Version | None:
-        """Create where a file cannot appear whole: who finds it unfinished may replace it once its lock is free."""
+        """Create in place, so that a kill leaves half a file; a reader waits for the lock of a live writer."""
         try:
             with open(target, "xb") as file:
                 self._lock(file)
                 if not _is_file_of(file, target):
                     return None  # who came between its making and its locking took it for a dead try's
-                file.write(data)
-                file.flush()
-                _sync_file(file)
+                try:
+                    file.write(data)
+                    file.flush()
+                    _sync_file(file)
+                except BaseException:  # a full disk: half a claim would stop every later try
+                    target.unlink(missing_ok=True)
+                    raise
         except FileExistsError:
             return None
         _sync(target.parent)
         return _version_of(data)
+
+    @property
+    def may_show_half(self) -> bool:
+        """Whether this file system has no hard links, by trying to make one. True if nothing can be written here."""
+        try:
+            with self.partial_file() as file:
+                other = Path(f"{file.name}.link")
+                os.link(file.name, other)
+                other.unlink()
+        except OSError:
+            return True
+        return False
 
     def replace(self, suffix: str, data: bytes, version: Version) -> Version | None:
         with self._written_file(data) as written, self._locked(suffix, version) as is_unchanged:

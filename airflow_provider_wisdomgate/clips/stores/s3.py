@@ -45,6 +45,7 @@ class S3Store(ObjectStore):
     """One key in a bucket, and those beside it."""
 
     weakness: str | None = None
+    may_show_half = False
     no_version = '"00000000000000000000000000000000"'
 
     def __init__(self, uri: str) -> None:

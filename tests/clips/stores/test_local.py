@@ -60,6 +60,30 @@ def test_without_hard_links_a_file_is_still_created_once(
     assert (found and found.data, names(store)) == (b"one", ["cat.mp4.json"])
 
 
+def test_a_manifest_that_could_not_be_written_whole_is_not_left(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        if os.readlink(f"/proc/self/fd/{handle}").endswith(".json"):
+            raise OSError(errno.ENOSPC, "disk full")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        store.create(JSON, b"half")
+    assert names(store) == []
+
+
+def test_half_a_file_may_be_seen_only_without_hard_links(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store.may_show_half is False
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    assert store.may_show_half is True
+    assert names(store) == []
+
+
 @pytest.mark.parametrize("begun", [b"", b'{\n "pha', bytes(100)])
 def test_a_manifest_that_a_killed_try_began_to_write_is_taken_over(tmp_path: Path, begun: bytes) -> None:
     (tmp_path / "cat.mp4.json").write_bytes(begun)
