@@ -20,6 +20,9 @@ KEPT_BOXES = frozenset({b"ftyp", b"moov"})
 # What a browser and an object store are told of each container.
 CONTENT_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm"}
 MAX_KEPT = 64 * 1024 * 1024
+# A header that gives more is broken, and its clip may be whole all the same. No codec has longer sides.
+LONGEST_SECONDS = 10 * 86400.0
+LONGEST_SIDE = 16_384
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,8 @@ def _duration(mvhd: memoryview) -> float | None:
         return None
     scale, length = struct.unpack_from(layout, mvhd, start)
     unknown = length == (2**64 - 1 if wide else 2**32 - 1)
-    return round(length / scale, 3) if scale and not unknown else None
+    duration = round(length / scale, 3) if scale and not unknown else None
+    return duration if duration is not None and duration <= LONGEST_SECONDS else None
 
 
 def _picture(tkhd: memoryview) -> tuple[int, int]:
@@ -171,5 +175,5 @@ def _picture(tkhd: memoryview) -> tuple[int, int]:
     start = 88 if tkhd and tkhd[0] == 1 else 76
     if len(tkhd) < start + 8:
         return 0, 0
-    width, height = struct.unpack_from(">II", tkhd, start)
-    return width >> 16, height >> 16
+    width, height = (side >> 16 for side in struct.unpack_from(">II", tkhd, start))
+    return (width, height) if max(width, height) <= LONGEST_SIDE else (0, 0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.mp4 import MAX_KEPT, BoxWalk, Clip
 from airflow_provider_wisdomgate.exceptions import ContentError
 
@@ -66,6 +67,26 @@ WHOLE: dict[str, tuple[bytes, Clip]] = {
         Clip("mp4", None, 640, 480),
     ),
     "no time scale": (FTYP + box(b"moov", mvhd(0, 5) + trak(640, 480)) + MDAT, Clip("mp4", None, 640, 480)),
+    "a duration of ten days": (
+        FTYP + box(b"moov", mvhd(1, 864_000) + trak(640, 480)) + MDAT,
+        Clip("mp4", 864_000.0, 640, 480),
+    ),
+    "a duration beyond ten days": (
+        FTYP + box(b"moov", mvhd(1, 864_001) + trak(640, 480)) + MDAT,
+        Clip("mp4", None, 640, 480),
+    ),
+    "a duration of 1e15 s": (
+        FTYP + box(b"moov", mvhd(1, 10**15, version=1) + trak(640, 480)) + MDAT,
+        Clip("mp4", None, 640, 480),
+    ),
+    "an absurd picture beside a real one": (
+        FTYP + box(b"moov", mvhd(1000, 8500) + trak(65535, 720) + trak(1280, 720) + trak(16, 65535)) + MDAT,
+        FACTS,
+    ),
+    "only an absurd picture": (
+        FTYP + box(b"moov", mvhd(1000, 8500) + trak(16_385, 720)) + MDAT,
+        Clip("mp4", 8.5),
+    ),
     "no picture": (FTYP + box(b"moov", mvhd(1000, 8500)) + MDAT, Clip("mp4", 8.5)),
     "an empty moov": (FTYP + box(b"moov") + MDAT, Clip("mp4")),
     "an empty mdat": (FTYP + box(b"moov") + box(b"mdat"), Clip("mp4")),
@@ -266,3 +287,15 @@ def test_any_bytes_are_a_clip_or_a_content_error(data: bytes, places: list[int])
             return None
 
     assert judged(*cut(data, places)) == judged(data)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 9) | st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1), *[st.integers(0, 65535)] * 2)
+def test_whatever_a_clip_says_of_itself_can_be_read_back_from_its_manifest(
+    scale: int, length: int, width: int, height: int
+) -> None:
+    moov = mvhd(scale, length, version=1) + trak(width, height, version=1)
+    clip = walked(FTYP + box(b"moov", moov) + MDAT)
+    facts = {"duration": clip.duration, "width": clip.width, "height": clip.height}
+    stored = Manifest("stored", "mine", "file:///cat.mp4", 1.0, **facts)
+    assert Manifest.load(stored.dump(), stored.uri) == stored
