@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.manifest import Manifest, begins_as_manifest, is_unfinished
-from airflow_provider_wisdomgate.clips.stores import open_store
+from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES
+from airflow_provider_wisdomgate.clips.stores import STORES, open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
     Listed,
@@ -39,6 +41,16 @@ DAMAGED = (
 )
 
 READ_SIZE = 8 * 1024**2
+
+# What the player shows a clip by.
+PLAYED = tuple(f".{container}" for container in CONTENT_TYPES)
+# Of names without "://": with these before a colon, or with any scheme before ":/", a URI is meant. Other names may
+# have colons: a run's id has some.
+LOCAL_SCHEMES = ("file", "local")
+SCHEMES = (*LOCAL_SCHEMES, *STORES)
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+HOME_PATH = re.compile(r"~[^/]*/")
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +76,7 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
         )
     if "://" in name or name.startswith("/"):
         return name
+    _check_relative(name)
     if ".." in name.split("/"):
         raise errors.ConfigurationError(
             f"destination {name!r} leads out of the storage path.", next_step="Write it without '..'."
@@ -80,6 +93,33 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
             next_step="Write the whole path, or a URI, into the connection or the option [wisdomgate] storage_path.",
         )
     return inside(storage_path, name)
+
+
+def destination_warning(uri: str) -> str | None:
+    """Return what to log about a destination before it costs: no page shows its clip. None if there is nothing."""
+    if uri.lower().endswith(PLAYED):
+        return None
+    return (
+        f"The destination {uri} does not end in {', '.join(PLAYED)}: its clip is stored, and Airflow's pages do not "
+        "show it."
+    )
+
+
+def _check_relative(name: str) -> None:
+    """Refuse a name that is meant to be absolute: its clip would be paid for, and land in a folder ``s3:`` or ``~``."""
+    scheme, colon, rest = name.partition(":")
+    if name.lstrip().startswith("/"):
+        why, remedy = "begins with a blank", f"Write {name.lstrip()!r}."
+    elif WINDOWS_PATH.match(name):
+        why, remedy = "is a Windows path", "Write the path as the workers see it, e.g. '/data/cat.mp4', or a URI."
+    elif HOME_PATH.match(name):
+        why, remedy = "begins with ~, which is not expanded", "Write the whole path."
+    elif colon and (scheme.lower() in SCHEMES or (rest.startswith("/") and SCHEME.fullmatch(scheme))):
+        root = "/" if scheme.lower() in LOCAL_SCHEMES else ""
+        why, remedy = "is no URI: '://' is missing", f"Write '{scheme}://{root}{rest.lstrip('/')}'."
+    else:
+        return
+    raise errors.ConfigurationError(f"destination {name!r} {why}.", next_step=remedy)
 
 
 def inside(folder: str, name: str) -> str:

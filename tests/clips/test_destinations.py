@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from support import LocalPlace, S3Place, made, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import resolve_destination
+from airflow_provider_wisdomgate.clips.destination import destination_warning, resolve_destination
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -187,6 +188,46 @@ def test_a_destination_that_names_no_file_of_ours_is_refused(
     assert sandbox.requests() == []
 
 
+LOOK_ALIKES = {
+    "s3:/bucket/cat.mp4": "'://' is missing. Write 's3://bucket/cat.mp4'.",
+    "S3:bucket/cat.mp4": "'://' is missing. Write 'S3://bucket/cat.mp4'.",
+    "gs:/a@bucket/cat.mp4": "'://' is missing. Write 'gs://a@bucket/cat.mp4'.",
+    "sftp:/host/cat.mp4": "'://' is missing. Write 'sftp://host/cat.mp4'.",
+    "file:cat.mp4": "'://' is missing. Write 'file:///cat.mp4'.",
+    "file:/clips/cat.mp4": "'://' is missing. Write 'file:///clips/cat.mp4'.",
+    "~/cat.mp4": "begins with ~, which is not expanded. Write the whole path.",
+    "~airflow/cat.mp4": "begins with ~, which is not expanded. Write the whole path.",
+    "C:\\cat.mp4": "is a Windows path. Write the path as the workers see it",
+    "c:/clips/cat.mp4": "is a Windows path. Write the path as the workers see it",
+    "\\\\server\\clips\\cat.mp4": "is a Windows path. Write the path as the workers see it",
+    " /clips/cat.mp4": "begins with a blank. Write '/clips/cat.mp4'.",
+}
+
+
+@pytest.mark.parametrize(("destination", "words"), LOOK_ALIKES.items())
+def test_a_name_that_is_meant_to_be_absolute_is_refused_with_its_remedy_before_any_request(
+    destination: str, words: str, hook: WisdomGateHook, sandbox: Sandbox
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=re.escape(f"destination {destination!r} ")) as caught:
+        hook.download_video("video_1", destination)
+    assert words in str(caught.value)
+    assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_shown"),
+    [
+        *[(f"clips/cat{ending}", True) for ending in (".mp4", ".MOV", ".webm")],
+        *[(f"clips/cat{ending}", False) for ending in ("", ".m4v", ".mkv", ".jpg", ".mp4 ", ".mp4\n")],
+    ],
+)
+def test_a_destination_that_no_page_shows_is_kept_and_has_a_warning(name: str, is_shown: bool) -> None:
+    uri = resolve_destination(name, "/clips")
+    assert uri == f"/clips/{name}"
+    warning = destination_warning(uri)
+    assert (warning is None) if is_shown else (warning and uri in warning and ".mp4, .mov, .webm" in warning)
+
+
 def test_a_relative_destination_without_a_storage_path_names_all_the_ways_to_set_one(
     connect: Callable[..., Any], sandbox: Sandbox
 ) -> None:
@@ -205,6 +246,9 @@ def test_a_relative_destination_without_a_storage_path_names_all_the_ways_to_set
         ("/elsewhere/cat.mp4", "/clips", "/elsewhere/cat.mp4"),
         ("gs://bucket/cat.mp4", "/clips", "gs://bucket/cat.mp4"),
         ("..cat.mp4", "/clips", "/clips/..cat.mp4"),
+        ("~cat.mp4", "/clips", "/clips/~cat.mp4"),
+        ("Cats: a film.mp4", "/clips", "/clips/Cats: a film.mp4"),
+        ("manual__2026-01-01T00:00:00+00:00/cat.mp4", "/clips", "/clips/manual__2026-01-01T00:00:00+00:00/cat.mp4"),
     ],
 )
 def test_a_destination_is_completed_with_the_storage_path(destination: str, storage_path: str, resolved: str) -> None:
