@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+# Of a part with a hash. Airflow's ids have up to 250 letters, and a file name ends at 255 bytes.
+LONGEST = 200
 
 
 def default_name(dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
@@ -21,4 +24,6 @@ def default_name(dag_id: str, run_id: str, task_id: str, map_index: int | None) 
 
 def _safe(part: str) -> str:
     safe = UNSAFE.sub("_", part)
+    if not part.isascii():  # else the names of 猫 and 犬 would be the same one
+        return f"{safe[:LONGEST]}-{hashlib.sha256(part.encode(errors='surrogatepass')).hexdigest()[:8]}"
     return safe if safe.strip(".") else "_" * len(safe)
