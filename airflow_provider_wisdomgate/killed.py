@@ -1,7 +1,7 @@
 """Answers one question: did a person end this task? Only then may ``delete_on_kill`` delete a video. In doubt: no.
 
-Airflow stops a task's process, or cancels its trigger, for other reasons, too: a pod goes away, heartbeats fail, another
-triggerer takes over. Only Airflow's record of the task instance shows the reason.
+Airflow stops a task's process, or cancels its trigger, for other reasons, too: a pod goes away, heartbeats fail,
+another triggerer takes over. Only Airflow's record of the task instance shows the reason.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ async def run_to_end(work: Coroutine[Any, Any, None]) -> None:
     """Run the work of a trigger's ``on_kill`` to its end, though Airflow cancels ``on_kill`` after about a second.
 
     Airflow 3.3 repeats a trigger's cancellation each time that the triggerer synchronizes. The second one ends
-    ``on_kill`` silently, long before ``[triggerer] on_kill_timeout``. The work must limit its own time and catch its own
-    errors; it is lost only if the triggerer itself ends.
+    ``on_kill`` silently, long before ``[triggerer] on_kill_timeout``. The work must limit its own time and catch its
+    own errors; it is lost only if the triggerer itself ends.
     """
     task = asyncio.create_task(work)
     _kills_in_progress.add(task)
@@ -91,6 +91,6 @@ def _state_in_database(ti: Any) -> str | None:
 
 
 def _fails_fast(ti: Any) -> bool:
-    """Return whether the failure of another task ends this one, as ``failed``, too. Airflow 2 calls it ``fail_stop``."""
+    """Return whether another task's failure marks this task as failed. Airflow 2 calls it ``fail_stop``."""
     dag = getattr(getattr(ti, "task", None), "dag", None)
     return bool(getattr(dag, "fail_fast", False) or getattr(dag, "fail_stop", False))

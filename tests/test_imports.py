@@ -6,7 +6,7 @@ import pytest
 from source import FOLDER, PACKAGE, ROOT, files, imported, outside_imports, room_of, rooms_imported
 
 LAYERS = (
-    ("__init__", "exceptions", "links", "metrics", "control"),
+    ("__init__", "exceptions", "killed", "links", "metrics", "control"),
     ("arguments", "gateway", "retries"),
     ("polling", "clips"),
     ("hooks", "lineage"),
