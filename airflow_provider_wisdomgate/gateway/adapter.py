@@ -1,5 +1,8 @@
-"""What of requests' connections is ours: once connected, sending gets the time of an answer, not that of a connect;
-and an answer is whole within its time, however slowly it drips.
+"""Our part of requests' connections.
+
+A connection records that connecting returned: before that, no byte of a request has left. After connecting, sending
+uses the read timeout, not the connect timeout. An answer is whole within its time, however slowly it drips, and no byte
+of it is lost: 1xx heads are skipped, the limits for headers are wide, and what came before a break is read.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ import socket
 import time
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 import requests
-import urllib3
 
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings
+from airflow_provider_wisdomgate.gateway.transport import is_connected
 
 # Whether what is sent next asks for a body that may take hours: then only its head must come in time.
 asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
@@ -51,6 +56,13 @@ class _InTime(io.RawIOBase):
         super().close()
 
 
+# http.client's limits (100 headers, 64 KiB a line) are globals of its module: these functions get globals of their own.
+_WIDE: dict[str, Any] = {**vars(http.client), "_MAXHEADERS": 10_000, "_MAXLINE": 1024 * 1024}
+for _name in ("_read_headers", "parse_headers"):
+    _WIDE[_name] = FunctionType(_WIDE[_name].__code__, _WIDE, _name, (http.client.HTTPMessage,))
+_begin = FunctionType(http.client.HTTPResponse.begin.__code__, _WIDE)
+
+
 class _Answer(http.client.HTTPResponse):
     """An answer within its time. A claim lives for as long as a create may take, so that must be a fact."""
 
@@ -58,36 +70,72 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *arguments, **options)
         self._in_time = _InTime(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._in_time)
+        self._break: Exception | None = None
 
     def begin(self) -> None:
-        super().begin()
+        _begin(self)
         if asks_for_long_body.get():
             self._in_time.until = None
 
+    def _read_status(self) -> tuple[str, int, str]:
+        """Read the first status that is an answer: http.client skips 100 alone, and some send 102 or 103."""
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= found[1] < 200 or found[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                return found
+            _WIDE["_read_headers"](self.fp)
 
-class _PatientConnection(urllib3.connection.HTTPConnection):
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            self.close()
+            raise ValueError(size)  # as for any other size that is no number
+        return size
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Read as much as asked, or what comes before a break; the next call raises the break."""
+        if self._break:
+            raise self._break
+        if amt is None:
+            return super().read()
+        data = bytearray()
+        try:
+            while len(data) < amt and (piece := self.read1(amt - len(data))):
+                data += piece
+        except (OSError, http.client.HTTPException) as error:
+            if not data:
+                raise
+            self._break = error
+        if self.length == 0 and self.fp:  # read1 leaves it open
+            self._close_conn()  # type: ignore[attr-defined]
+        return bytes(data)
+
+
+class _Patient:
+    """What our connections do besides those of urllib3."""
+
     response_class = _Answer
+    sock: socket.socket
 
     def connect(self) -> None:
+        is_connected.set(False)
+        super().connect()  # type: ignore[misc]
+        is_connected.set(True)
         # urllib3 leaves the connect timeout on the socket while a request is sent: 20 MB in 10 s, or a lost create.
-        super().connect()
         self.sock.settimeout(CREATE_TIMEOUT)
 
 
-class _PatientTLSConnection(urllib3.connection.HTTPSConnection):
-    response_class = _Answer
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(CREATE_TIMEOUT)
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _PatientConnection
+@cache
+def _patient(pool: Any) -> Any:
+    """Derive a pool of our connections from one of urllib3's: direct, through a proxy or through SOCKS."""
+    connection = type("Patient", (_Patient, pool.ConnectionCls), {})
+    return type("Pool", (pool,), {"ConnectionCls": connection})
 
 
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _PatientTLSConnection
+def _with_patience(manager: Any) -> Any:
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _patient(pool) for scheme, pool in pools.items()}
+    return manager
 
 
 def follow_nothing(response: requests.Response) -> str | None:
@@ -98,21 +146,17 @@ def follow_nothing(response: requests.Response) -> str | None:
     return None
 
 
-POOLS = {"http": _Pool, "https": _TLSPool}
-
-
 class PatientAdapter(requests.adapters.HTTPAdapter):
     """requests' own adapter on such connections."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+        _with_patience(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):  # those connect in their own way
-            manager.pool_classes_by_scheme = POOLS
-        return manager
+        if proxy in self.proxy_manager:
+            return self.proxy_manager[proxy]
+        return _with_patience(super().proxy_manager_for(proxy, **options))
 
 
 def configure(session: requests.Session, settings: Settings) -> None:

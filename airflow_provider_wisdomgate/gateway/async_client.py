@@ -29,8 +29,15 @@ from airflow_provider_wisdomgate.gateway.transport import (
     root_cause,
     tls_context,
     unreachable,
+    without_socks,
 )
 from airflow_provider_wisdomgate.gateway.urls import next_hop
+
+# Errors before the request is sent; a proxy that refuses to connect gives the last one.
+NEVER_ARRIVED = (
+    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL),
+    aiohttp.ClientHttpProxyError,
+)
 
 
 class AsyncClient:
@@ -107,7 +114,7 @@ class AsyncClient:
                 allow_redirects=False,
             ) as response:
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except NEVER_ARRIVED as error:
             raise unreachable(url, error) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             cause = None if LOGIN.search(str(error)) else error
@@ -127,13 +134,7 @@ class AsyncClient:
         """
         origin = f"{url.scheme}://{url.raw_authority}"
         if origin not in self._proxies:
-            proxy = proxy_of(self.settings, origin)
-            if proxy and proxy.startswith("socks"):
-                raise errors.ConfigurationError(
-                    "A deferred wait cannot use a SOCKS proxy: aiohttp speaks HTTP to it.",
-                    next_step="Use an HTTP proxy, or deferrable=False.",
-                )
-            self._proxies[origin] = proxy
+            self._proxies[origin] = without_socks(proxy_of(self.settings, origin))
         return self._proxies[origin]
 
 

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -14,14 +15,14 @@ import requests
 import urllib3
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT
 from airflow_provider_wisdomgate.gateway.settings import Settings, read_proxies
 
-# OpenSSL's reasons that end a handshake, before a byte of the request is sent.
-IN_HANDSHAKE = frozenset(
-    {"CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL", "NO_PROTOCOLS_AVAILABLE"}
-    | {"TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE", "TLSV1_UNRECOGNIZED_NAME"}
-)
+# Whether connecting (TCP, TLS, proxy tunnel) has returned for what is sent in this context. Only a connection of
+# adapter.py says no, and only while it connects: whatever goes another way counts as connected.
+is_connected: ContextVar[bool] = ContextVar("is_connected", default=True)
+# Errors that requests raises before it connects. InvalidSchema: SOCKS without PySocks. Not every ValueError: requests'
+# InvalidHeader is of an answer that came.
+UNSENDABLE = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 NO_TLS = "The server there does not speak TLS: if that is meant, write http:// in the connection's Base URL."
 # Of a proxy that refuses to connect, aiohttp quotes the whole address.
 LOGIN = re.compile(r"//[^/\s]*@")
@@ -35,6 +36,27 @@ def proxy_of(settings: Settings, origin: str) -> str | None:
     ours = settings.proxies
     environment = requests.utils.get_environ_proxies(origin, ours.get("no_proxy")) if settings.trust_env else {}
     return read_proxies({"all": requests.utils.select_proxy(origin, {**environment, **ours})}).get("all")
+
+
+def check_deferrable(settings: Settings) -> None:
+    """Refuse a connection that a deferred wait cannot use, before anything is sent.
+
+    :raises ConfigurationError: its requests go through a SOCKS proxy, by its own proxies or by the environment's.
+    """
+    without_socks(proxy_of(settings, place_of(settings.base_url)))
+
+
+def without_socks(proxy: str | None) -> str | None:
+    """Return a proxy that aiohttp can use.
+
+    :raises ConfigurationError: it is a SOCKS proxy.
+    """
+    if proxy and proxy.lower().startswith("socks"):
+        raise errors.ConfigurationError(
+            "A deferred wait cannot use a SOCKS proxy: aiohttp speaks HTTP to it.",
+            next_step="Use an HTTP proxy, or deferrable=False.",
+        )
+    return proxy
 
 
 def trusted(settings: Settings) -> str | Literal[False]:
@@ -77,14 +99,13 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 def typed_errors(url: str = "") -> Iterator[None]:
     """Turn the errors of requests and urllib3 into ours, by whether the request may have arrived.
 
-    :param url: where a connection was to be made.
+    :param url: the target of the connection.
     """
+    is_connected.set(True)  # a connection of the pool need not connect
     try:
         yield
-    except requests.exceptions.ConnectTimeout as error:
-        raise errors.UnreachableError(f"No connection to {place_of(url)} within {CONNECT_TIMEOUT:g} s") from error
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        if _never_arrived(error):
+        if not is_connected.get() or isinstance(error, UNSENDABLE):
             raise unreachable(url, error) from error
         raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from error
 
@@ -100,20 +121,6 @@ def unreachable(url: str, error: BaseException) -> errors.UnreachableError:
     why = root_cause(error)
     next_step = NO_TLS if "WRONG_VERSION_NUMBER" in why or "record layer" in why else None
     return errors.UnreachableError(f"No connection to {place_of(url)}: {why}", next_step=next_step)
-
-
-def _never_arrived(error: BaseException) -> bool:
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, urllib3.exceptions.ProxyError):
-        reason = reason.original_error
-        if type(reason) is OSError and reason.errno is None:  # http.client's, of a tunnel that the proxy refuses
-            return True
-    if isinstance(reason, urllib3.exceptions.SSLError):
-        return getattr(reason.args[0], "reason", None) in IN_HANDSHAKE
-    refused = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
-    # InvalidSchema: SOCKS without PySocks. Not every ValueError: requests' InvalidHeader is of an answer that came.
-    unsendable = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
-    return isinstance(reason, refused) or isinstance(error, unsendable)
 
 
 def root_cause(error: BaseException) -> str:
