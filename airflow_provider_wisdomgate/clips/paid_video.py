@@ -18,7 +18,7 @@ from airflow_provider_wisdomgate.clips.destination import MAX_TURNS, Destination
 from airflow_provider_wisdomgate.clips.download import DOWNLOAD_RETRIES, MAX_BYTES, PartialClip, fetch, never_stop
 from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory
-from airflow_provider_wisdomgate.gateway.video import CONTENT_MISSING, Video
+from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.metrics import count
 
 if TYPE_CHECKING:
@@ -150,8 +150,6 @@ def _missing_content_is_gone() -> Iterator[None]:
     """After the retries of a download, content that a finished video does not have is lost."""
     try:
         yield
-    except errors.VideoNotReadyError as error:
-        if error.code != CONTENT_MISSING:
-            raise
-        facts = {name: value for name, value in error.facts.items() if name != "code"}
-        raise errors.VideoExpiredError("The video is finished, but its clip is gone at the gateway", **facts) from error
+    except errors.ContentMissingError as error:
+        message = "The video is finished, but its clip is gone at the gateway"
+        raise errors.VideoExpiredError(message, **error.facts) from error

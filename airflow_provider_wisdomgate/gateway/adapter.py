@@ -25,6 +25,9 @@ from airflow_provider_wisdomgate.gateway.transport import is_connected
 
 # Whether what is sent next asks for a body that may take hours: then only its head must come in time.
 asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
+# Gets the first bytes of the next answer as they come from the socket; None for an answer whose loss costs nothing.
+first_bytes: ContextVar[bytearray | None] = ContextVar("first_bytes", default=None)
+MAX_FIRST_BYTES = 256 * 1024
 
 
 class _InTime(io.RawIOBase):
@@ -34,11 +37,18 @@ class _InTime(io.RawIOBase):
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
         self.until = None if self._timeout is None else time.monotonic() + self._timeout
+        self._seen = first_bytes.get()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        size = self._read_in_time(buffer)
+        if self._seen is not None and size and len(self._seen) < MAX_FIRST_BYTES:
+            self._seen += memoryview(buffer)[:size]
+        return size
+
+    def _read_in_time(self, buffer: Any) -> int | None:
         if self.until is None:
             return self._raw.readinto(buffer)
         rest = self.until - time.monotonic()
@@ -58,9 +68,16 @@ class _InTime(io.RawIOBase):
 
 # http.client's limits (100 headers, 64 KiB a line) are globals of its module: these functions get globals of their own.
 _WIDE: dict[str, Any] = {**vars(http.client), "_MAXHEADERS": 10_000, "_MAXLINE": 1024 * 1024}
-for _name in ("_read_headers", "parse_headers"):
-    _WIDE[_name] = FunctionType(_WIDE[_name].__code__, _WIDE, _name, (http.client.HTTPMessage,))
-_begin = FunctionType(http.client.HTTPResponse.begin.__code__, _WIDE)
+
+
+def _with_wide_limits(function: Any) -> Any:
+    wide = FunctionType(function.__code__, _WIDE, function.__name__, function.__defaults__)
+    wide.__kwdefaults__ = function.__kwdefaults__
+    return wide
+
+
+_WIDE |= {name: _with_wide_limits(_WIDE[name]) for name in ("_read_headers", "parse_headers")}
+_begin = _with_wide_limits(http.client.HTTPResponse.begin)
 
 
 class _Answer(http.client.HTTPResponse):
@@ -72,8 +89,8 @@ class _Answer(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self._in_time)
         self._break: Exception | None = None
 
-    def begin(self) -> None:
-        _begin(self)
+    def begin(self, **options: Any) -> None:
+        _begin(self, **options)
         if asks_for_long_body.get():
             self._in_time.until = None
 
@@ -121,6 +138,8 @@ class _Patient:
         is_connected.set(False)
         super().connect()  # type: ignore[misc]
         is_connected.set(True)
+        if (seen := first_bytes.get()) is not None:
+            seen.clear()  # a proxy's answer about the tunnel
         # urllib3 leaves the connect timeout on the socket while a request is sent: 20 MB in 10 s, or a lost create.
         self.sock.settimeout(CREATE_TIMEOUT)
 

@@ -77,7 +77,7 @@ class AsyncClient:
             try:
                 return await self._send_once(call)
             except errors.WisdomGateError as error:
-                await asyncio.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy))
+                await asyncio.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy, self.settings))
 
     async def _send_once(self, call: Call[T]) -> T:
         url, same_origin = f"{self.settings.base_url}{call.path}", True

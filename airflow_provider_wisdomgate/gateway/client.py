@@ -15,7 +15,7 @@ import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.control import Control
-from airflow_provider_wisdomgate.gateway.adapter import asks_for_long_body, follow_nothing
+from airflow_provider_wisdomgate.gateway.adapter import asks_for_long_body, first_bytes, follow_nothing
 from airflow_provider_wisdomgate.gateway.content import Content, read_body
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
@@ -23,6 +23,7 @@ from airflow_provider_wisdomgate.gateway.exchange import (
     after_error,
     encode_body,
     headers_of,
+    lost_create_error,
     origin_of,
     parse_answer,
 )
@@ -37,6 +38,7 @@ from airflow_provider_wisdomgate.gateway.transport import (
     typed_errors,
 )
 from airflow_provider_wisdomgate.gateway.urls import next_hop
+from airflow_provider_wisdomgate.gateway.values import first_document
 
 
 class Client:
@@ -71,12 +73,33 @@ class Client:
             try:
                 return self._send_once(call)
             except errors.WisdomGateError as error:
-                delay = after_error(call, error, attempt, retry_policy or self.retry_policy)
+                delay = after_error(call, error, attempt, retry_policy or self.retry_policy, self.settings)
             control.sleep(delay)
 
     def _send_once(self, call: Call[T]) -> T:
+        if not call.idempotent:
+            return self._send_paid(call)
+        first_bytes.set(None)
         with self._open(call) as (response, is_own):
-            return self._parse(call, response, is_own, self.settings.redact_bytes(read_body(response, MAX_REPLY)))
+            body, broken = read_body(response, MAX_REPLY)
+            if broken:
+                raise broken
+            return self._parse(call, response, is_own, self.settings.redact_bytes(body))
+
+    def _send_paid(self, call: Call[T]) -> T:
+        """Send a create or a remix once. Every byte of its answer is evidence, however the answer ends."""
+        seen = bytearray()
+        first_bytes.set(seen)
+        try:
+            with self._open(call) as (response, is_own):
+                body, broken = read_body(response, MAX_REPLY)
+                if broken and first_document(body) is None:  # the framing may have eaten it
+                    body = bytes(seen).partition(b"\r\n\r\n")[2] or body
+                return self._parse(call, response, is_own, self.settings.redact_bytes(body))
+        except errors.ConnectionBrokenError as error:
+            raise lost_create_error(call, error, self.settings, bytes(seen)) from error
+        finally:
+            first_bytes.set(None)
 
     def _parse(self, call: Call[T], response: requests.Response, is_own: bool, body: bytes) -> T:
         return parse_answer(call, self.settings, response.status_code, response.headers, body, is_own=is_own)

@@ -83,9 +83,27 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
     decoder.finish()
 
 
-def read_body(response: requests.Response, size: int) -> bytes:
-    """Read at most ``size`` bytes of a body, decoded; what is more than that is left unread."""
-    return _joined(pieces_of(response), size)
+def read_body(response: requests.Response, size: int) -> tuple[bytes, errors.WisdomGateError | None]:
+    """Read at most ``size`` bytes of a body, decoded, and return what came of it with the error that ended it, if any.
+
+    A body of which nothing can be decoded is returned as it came.
+    """
+    raw, body, broken = bytearray(), b"", None
+    try:
+        while len(raw) < size and (data := _read(response)):
+            raw += data
+    except errors.WisdomGateError as error:
+        broken = error
+    try:
+        decoder = decoder_of(response.headers.get("content-encoding"), response.status_code)
+        for piece in decoder.feed(bytes(raw)):
+            body += piece
+            if len(body) >= size:
+                return body[:size], broken
+        decoder.finish()
+    except errors.WisdomGateError as error:
+        broken = broken or error
+    return body or bytes(raw), broken
 
 
 def _joined(pieces: Iterator[bytes], size: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -17,15 +18,18 @@ from urllib3.filepost import encode_multipart_formdata
 
 from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.replies import Reply
+from airflow_provider_wisdomgate.gateway.replies import Reply, named_id
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, is_surely_not_created, retry_delay
 from airflow_provider_wisdomgate.gateway.routes import Call, Part
 from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
+from airflow_provider_wisdomgate.gateway.values import decoded, shortened
 
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
 MAX_REPLY = 8 * 1024 * 1024
+# So much of a lost create's answer is searched for what must not be shown; much less is shown.
+MAX_SHOWN = 8 * 1024
 
 
 def headers_of(settings: Settings, *, same_origin: bool = True, call: Call[Any] | None = None) -> dict[str, str]:
@@ -66,22 +70,50 @@ def parse_answer(
     :param is_own: whether the Base URL's own origin answered, not one that it redirected to.
     """
     names = {name.lower(): settings.redact(value) for name, value in headers.items()}
-    return call.parse(Reply(status, names, body, time.time(), call.video_id, is_own))
+    try:
+        return call.parse(Reply(status, names, body, time.time(), call.video_id, is_own))
+    except errors.GatewayError as error:
+        if call.idempotent or is_surely_not_created(error):
+            raise
+        raise lost_create_error(call, error, settings, body) from error
 
 
-def lost_create_error(call: Call[Any], error: errors.WisdomGateError) -> errors.LostCreateError:
-    """Make the error of a call that costs and may have arrived without an answer."""
+def lost_create_error(
+    call: Call[Any], error: errors.WisdomGateError, settings: Settings, answer: bytes
+) -> errors.LostCreateError:
+    """Make the error of a call that costs and may have made a video whose id is not known.
+
+    :param answer: what arrived, whatever it is.
+    """
+    kept = {name: value for name, value in error.facts.items() if name in ("status", "code", "request_id")}
+    answered_id = error.answered_id or (named_id(answer) if error.status is None else None)
+    came = "its answer names no video" if error.status else "its answer did not"
     return errors.LostCreateError(
-        f"A {call.method} {call.path} may have arrived, but its answer did not: {error.message}",
-        **{name: value for name, value in error.facts.items() if name in ("status", "code", "request_id")},
+        f"A {call.method} {call.path} may have arrived, but {came}: {error.message}",
+        answer=_shown(answer, call, settings) or None,
+        answered_id=answered_id,
+        **kept,
     )
 
 
-def after_error(call: Call[Any], error: errors.WisdomGateError, attempt: int, policy: RetryPolicy) -> float:
-    """Say how long to sleep before the next attempt, or raise."""
+def _shown(answer: bytes, call: Call[Any], settings: Settings) -> str:
+    """Return the beginning of an answer as text, without the key, the prompt and the signature of a URL."""
+    text = decoded(answer[:MAX_SHOWN])
+    text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda found: chr(int(found[1], 16)), text)
+    prompt = str((call.json or call.form or {}).get("prompt") or "")
+    for secret in filter(None, (prompt, json.dumps(prompt)[1:-1], json.dumps(prompt, ensure_ascii=False)[1:-1])):
+        text = text.replace(secret, "(prompt)")
+    text = re.sub(r"(https?://[^\s\"'<>?]*)\?[^\s\"'<>]*", r"\1", settings.redact(text))
+    return shortened(" ".join(text.split()))
+
+
+def after_error(
+    call: Call[Any], error: errors.WisdomGateError, attempt: int, policy: RetryPolicy, settings: Settings
+) -> float:
+    """Return the seconds to sleep before the next attempt, or raise."""
     delay = retry_delay(error, idempotent=call.idempotent, attempt=attempt, policy=policy, jitter=random.random())
     if delay is not None:
         return delay
-    if call.idempotent or is_surely_not_created(error):
+    if call.idempotent or isinstance(error, errors.LostCreateError) or is_surely_not_created(error):
         raise error
-    raise lost_create_error(call, error) from error
+    raise lost_create_error(call, error, settings, b"") from error

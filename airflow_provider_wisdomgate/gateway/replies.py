@@ -6,7 +6,7 @@ word means wait. What drifts between gateways stands in dialects.py, not in bran
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,13 +16,32 @@ from typing import Any
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.dialects import (
     ANYBODYS_STATUSES,
+    ENVELOPE_FIELDS,
     ERROR_WORDS,
+    FAILED_WORDS,
+    FILTERS_STATUSES,
     FINAL_STATUSES,
+    ID_NAMES,
+    KEYS_STATUSES,
     NO_SUCH_ROUTE,
+    PLACES,
     STATUS_ERRORS,
+    SUCCESS_CODES,
+    SURE_ID_NAMES,
+    UNKNOWN_VIDEO_PHRASES,
     UPSTREAM_STATUS,
+    VIDEO_FIELDS,
+    VIDEOS_ERRORS,
+    WAITING_WORDS,
 )
-from airflow_provider_wisdomgate.gateway.values import loads, moment_of, number_of, shortened, text_of
+from airflow_provider_wisdomgate.gateway.values import (
+    first_document,
+    loads,
+    moment_of,
+    number_of,
+    shortened,
+    text_of,
+)
 from airflow_provider_wisdomgate.gateway.video import Video
 
 LONGEST_RETRY_AFTER = 2 * 86400.0
@@ -61,15 +80,19 @@ class Page:
 
 
 def parse_video(reply: Reply) -> Video:
-    """Read a video object; ``task_id`` counts as the id where there is no ``id``.
+    """Read the video that was asked for: only its own object, from the gateway itself, says what becomes of it.
 
-    :raises WisdomGateError: the typed error where the reply is none.
+    :raises UnexpectedReplyError: the answer is about another video, or from another host.
+    :raises WisdomGateError: the typed error of any other answer.
     """
-    if video := _failed_video(reply):
-        return video
-    body = parse_object(reply)
-    video = _video(body, reply) or _video(body.get("data"), reply)
-    if video is None:
+    found = _asked_object(reply) if reply.is_own else None
+    video_id = reply.video_id or id_in(found)
+    if found is None or video_id is None:
+        raise error_of(reply)
+    video = _video(found, video_id, reply)
+    # vLLM-Omni answers a poll of a failed video with the error's status.
+    is_its_failure = reply.status >= 400 and video.is_failed and found.get("object") == "video"
+    if not 200 <= reply.status < 300 and not (is_its_failure and reply.video_id in _ids(found)):
         raise error_of(reply)
     return video
 
@@ -77,15 +100,31 @@ def parse_video(reply: Reply) -> Video:
 def parse_created(reply: Reply) -> Video:
     """Read the video that a create has brought.
 
-    :raises WisdomGateError: the typed error, never one whose advice is about a video that is there already.
+    :raises WisdomGateError: the typed error, never one whose advice is about a video that is there already. An id in an
+        answer that is not 2xx is its ``answered_id``: a person may adopt it, nobody else takes it.
     """
-    try:
-        return parse_video(reply)
-    except (errors.VideoNotFoundError, errors.VideoExpiredError) as error:
-        advice = "Check the model, and the path in the connection's Base URL."
-        raise errors.BadRequestError(error.message, next_step=advice, **error.facts) from error
-    except errors.VideoNotReadyError as error:
-        raise errors.GatewayFaultError(error.message, **error.facts) from error
+    body = first_document(reply.body) if reply.json is None else reply.json
+    is_success = 200 <= reply.status < 300
+    names = ID_NAMES if is_success and not _is_error(body) else SURE_ID_NAMES
+    video_id = id_in(body, names)
+    if is_success and video_id:
+        found = next(each for each in _objects(body) if video_id in _ids(each))
+        return _video(found, video_id, reply)
+    error = error_of(reply)
+    kind, advice, is_own_words = type(error), None, error.is_own_words
+    if isinstance(error, errors.VideoNotFoundError | errors.VideoExpiredError):
+        kind, advice = errors.BadRequestError, "Check the model, and the path in the connection's Base URL."
+    elif isinstance(error, errors.VideoNotReadyError):
+        kind = errors.GatewayFaultError
+    if kind is not type(error):
+        error = kind(error.message, next_step=advice, **error.facts)
+    error.is_own_words, error.answered_id = is_own_words, video_id
+    raise error
+
+
+def named_id(answer: bytes) -> str | None:
+    """Return the video id that an answer of unknown status names, None if it names none for sure."""
+    return id_in(first_document(answer), SURE_ID_NAMES)
 
 
 def parse_list(reply: Reply) -> list[Video]:
@@ -93,7 +132,8 @@ def parse_list(reply: Reply) -> list[Video]:
     body = reply.json if isinstance(reply.json, list) else parse_object(reply).get("data")
     if reply.status >= 300 or not isinstance(body, list):
         raise error_of(reply)
-    return [video for item in body if (video := _video(item, reply))]
+    ids = ((item, id_in(item, SURE_ID_NAMES)) for item in body if isinstance(item, dict))
+    return [_video(item, video_id, reply) for item, video_id in ids if video_id]
 
 
 def parse_page(reply: Reply) -> Page:
@@ -121,12 +161,12 @@ def parse_nothing(reply: Reply) -> None:
 
 
 def raise_content_error(reply: Reply) -> None:
-    """Name what a content answer says that is no video. Without an error in it, it says "not yet"."""
+    """Raise the typed error for a content response that is not a video; without an error in it, "not ready"."""
     error = error_of(reply)
     if not reply.is_own:  # S3 says 403 of an object that is not there yet to whoever may not list
-        raise errors.VideoNotReadyError(f"After a redirect to another host: {error.message}", **error.facts)
+        raise errors.VideoNotReadyError(error.message, **error.facts)
     # new-api says "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
-    not_yet = reply.status in (202, 400) or (reply.status == 200 and _video(reply.json, reply) is not None)
+    not_yet = reply.status in (202, 400) or (reply.status == 200 and _asked_object(reply) is not None)
     if not_yet and type(error) in (errors.BadRequestError, errors.UnexpectedReplyError):
         raise errors.VideoNotReadyError(error.message, **error.facts)
     raise error
@@ -154,11 +194,10 @@ def error_of(reply: Reply) -> errors.GatewayError:
     status = int(upstream) if reply.status == 502 and upstream.isdecimal() else reply.status
     is_spoken = _speaks(reply, status, message, kind or code)
     by_status = _status_error(status) if is_spoken else _strangers_error(status)
-    error = ERROR_WORDS.get(code.lower()) or ERROR_WORDS.get(kind.lower()) or by_status
-    if status == 404 and reply.status == 502:
-        error = errors.VideoExpiredError
-    retry_after = retry_after_of(reply.headers, reply.at)
-    return error(
+    if reply.video_id and _says_unknown(by_status, message):
+        by_status = errors.VideoNotFoundError
+    error = _word_error(status, code) or _word_error(status, kind) or by_status
+    made = error(
         message or _describe(reply),
         next_step=_hint(reply, message),
         status=reply.status,
@@ -166,8 +205,10 @@ def error_of(reply: Reply) -> errors.GatewayError:
         type=kind or None,
         request_id=reply.request_id,
         video_id=reply.video_id,
-        retry_after=retry_after,
+        retry_after=retry_after_of(reply.headers, reply.at),
     )
+    made.is_own_words = _is_own_shape(reply, message, kind or code)
+    return made
 
 
 def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
@@ -186,21 +227,87 @@ def retry_after_of(headers: Mapping[str, str], now: float) -> float | None:
     return max(0.0, delay) if delay <= LONGEST_RETRY_AFTER else None
 
 
-def _failed_video(reply: Reply) -> Video | None:
-    """Read the video asked for out of an error: vLLM-Omni answers a poll of a failed one with the error's status."""
-    if reply.status < 400 or not reply.is_own or reply.video_id is None:
-        return None
-    video = _video(reply.json, reply)
-    is_it = video is not None and video.id == reply.video_id and reply.json.get("object") == "video"
-    return video if video and is_it and video.is_failed else None
+def id_in(body: Any, names: Sequence[str] = ID_NAMES) -> str | None:
+    """Return the video id that a body names under the surest of the names."""
+
+    def sureness(found: tuple[str, str]) -> float:
+        name, text = found
+        return names.index("task_id") + 0.5 if name == "id" and text.isdecimal() else names.index(name)
+
+    found = [(name, text) for each in _objects(body) for name in names if (text := text_of(each.get(name)))]
+    return min(found, key=sureness)[1] if found else None
 
 
-def _video(body: Any, reply: Reply) -> Video | None:
-    if not isinstance(body, dict):
+def _objects(body: Any, depth: int = 2) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects that may be a video: the body itself, then those in the places of an envelope."""
+    if isinstance(body, list):
+        for item in body:
+            if isinstance(item, dict):
+                yield from _objects(item, depth)
+    elif isinstance(body, dict):
+        yield body
+        for place in PLACES if depth else ():
+            yield from _objects(body.get(place), depth - 1)
+
+
+def _ids(body: Mapping[str, Any]) -> set[str]:
+    return {text for name in ID_NAMES if (text := text_of(body.get(name)))}
+
+
+def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
+    """Return the object of the video that was asked for, None if the answer has none.
+
+    :raises UnexpectedReplyError: there is another video's object in its place.
+    """
+    if not isinstance(reply.json, dict):
         return None
-    video_id = text_of(body.get("id")) or text_of(body.get("task_id")) or (reply.video_id if "status" in body else None)
-    if not video_id:
-        return None
+    found = list(_objects(reply.json))
+    if mine := [each for each in found if _ids(each) and reply.video_id in (None, *_ids(each))]:
+        # An envelope may repeat the id beside a status of its own.
+        return next((each for each in mine if "status" in each and not _is_envelope(each)), mine[0])
+    named = [video_id for each in found if "status" in each and (video_id := id_in(each, SURE_ID_NAMES))]
+    if named and 200 <= reply.status < 300:
+        raise errors.UnexpectedReplyError(
+            f"The gateway answered about video {named[0]}, which is not the one that was asked for",
+            next_step="Check that the connection's Base URL is the gateway that made the video.",
+            status=reply.status,
+            request_id=reply.request_id,
+            video_id=reply.video_id,
+        )
+    # Without an id, a failure is not believed of an object that does not even call itself a video.
+    alike = (each for each in found if _looks_like_a_video(each))
+    return next((each for each in alike if each.get("object") == "video" or not _has_failed_word(each)), None)
+
+
+def _status_word(body: Mapping[str, Any]) -> str:
+    return (text_of(body.get("status")) or "").lower()
+
+
+def _has_failed_word(body: Mapping[str, Any]) -> bool:
+    return _status_word(body) in FAILED_WORDS
+
+
+def _is_envelope(body: Mapping[str, Any]) -> bool:
+    return any(body.get(name) is not None for name in ENVELOPE_FIELDS)
+
+
+def _looks_like_a_video(body: Mapping[str, Any]) -> bool:
+    status = _status_word(body)
+    if body.get("object") == "video" and status:
+        return True
+    has_fields = any(body.get(name) is not None for name in VIDEO_FIELDS)
+    return bool(status) and not _is_envelope(body) and (has_fields or status in WAITING_WORDS)
+
+
+def _is_error(body: Any) -> bool:
+    """Whether a 2xx body says that something went wrong."""
+    outer: Mapping[str, Any] = next(_objects(body), {})
+    code = (text_of(outer.get("code")) or "").lower()
+    has_error = any(each.get("error") for each in _objects(body))
+    return has_error or code not in SUCCESS_CODES or outer.get("success") is False or _has_failed_word(outer)
+
+
+def _video(body: Mapping[str, Any], video_id: str, reply: Reply) -> Video:
     message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
     return Video(
         id=video_id,
@@ -233,9 +340,15 @@ def _error_words(body: Any) -> tuple[str, str, str]:
         message = found.get("message") or found.get("detail")
         wrapped = loads(message) if isinstance(message, str) and message.lstrip().startswith("{") else None
         if not isinstance(wrapped, dict):
-            return shortened(message), text_of(found.get("type")) or "", text_of(found.get("code")) or ""
+            return shortened(message), _type_of(found), text_of(found.get("code")) or ""
         body = wrapped
     return "", "", ""
+
+
+def _type_of(error: Mapping[str, Any]) -> str:
+    """Return an error's type, unless it is a URI: RFC 9457 has those, and any proxy may speak it."""
+    kind = text_of(error.get("type")) or ""
+    return "" if kind.startswith("about:") or "://" in kind else kind
 
 
 def _status_error(status: int) -> type[errors.GatewayError]:
@@ -255,11 +368,29 @@ def _speaks(reply: Reply, status: int, message: str, word: str) -> bool:
     return bool(word) or (isinstance(reply.json, dict) and bool(reply.json.get("error")) and bool(message))
 
 
+def _is_own_shape(reply: Reply, message: str, word: str) -> bool:
+    """Whether an error is in a shape of the gateway's own, which a create's fate may depend on."""
+    if reply.status in FILTERS_STATUSES and isinstance(reply.json, dict):
+        return bool(word) or isinstance(reply.json.get("error"), dict)
+    return bool(message or word)
+
+
 def _strangers_error(status: int) -> type[errors.GatewayError]:
     """Name what an answer means that is in none of the gateway's own shapes."""
     if status in ANYBODYS_STATUSES:
         return STATUS_ERRORS[status]
     return errors.GatewayFaultError if status >= 500 or status == 408 else errors.UnexpectedReplyError
+
+
+def _word_error(status: int, word: str) -> type[errors.GatewayError] | None:
+    error = ERROR_WORDS.get(word.lower())
+    return None if error and status in KEYS_STATUSES and issubclass(error, VIDEOS_ERRORS) else error
+
+
+def _says_unknown(error: type[errors.GatewayError], message: str) -> bool:
+    """Whether an answer to a question about a video says in a sentence that there is none."""
+    is_open = error in (errors.BadRequestError, errors.UnexpectedReplyError)
+    return is_open and any(phrase in message.lower() for phrase in UNKNOWN_VIDEO_PHRASES)
 
 
 def _describe(reply: Reply) -> str:
@@ -269,7 +400,8 @@ def _describe(reply: Reply) -> str:
         kind = "an HTML page"
     else:
         kind = f"{reply.headers.get('content-type', 'content of no type')}, which is not an answer of a video API"
-    return f"The gateway answered HTTP {reply.status} with {kind}"
+    who = "The gateway" if reply.is_own else "After a redirect, another host"
+    return f"{who} answered HTTP {reply.status} with {kind}"
 
 
 def _hint(reply: Reply, message: str) -> str | None:

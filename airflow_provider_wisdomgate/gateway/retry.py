@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.dialects import NOT_DONE_STATUSES, NOT_FORWARDED_WORDS
+from airflow_provider_wisdomgate.gateway.dialects import BEFORE_FORWARDING, NOT_FORWARDED_WORDS, UNSURE_STATUSES
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ def retry_delay(
         did not arrive.
     :param attempt: how often it was sent so far, from 1.
     """
-    if attempt >= policy.attempts or not error.is_transient or not (idempotent or _was_not_taken(error)):
+    if attempt >= policy.attempts or not error.is_transient:
+        return None
+    if not (idempotent or (is_surely_not_created(error) and _may_be_taken_later(error))):
         return None
     if error.retry_after:
         return min(error.retry_after, policy.longest_wait)
@@ -51,23 +53,26 @@ def retry_delay(
     return backoff * (0.5 + 0.5 * jitter)
 
 
-def _was_not_taken(error: errors.WisdomGateError) -> bool:
-    """Whether a create was not even looked at, and may be by the next attempt; a 409 or 425 was looked at."""
-    if isinstance(error, errors.GatewayFaultError):
-        return error.status == 503 and NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
-    return isinstance(error, errors.UnreachableError | errors.RateLimitedError)
+def _may_be_taken_later(error: errors.WisdomGateError) -> bool:
+    """Whether the same create may be taken in a moment; a wrong Base URL, for one, stays wrong."""
+    return isinstance(error, errors.UnreachableError) or error.status in (429, 503)
 
 
 def is_surely_not_created(error: errors.WisdomGateError) -> bool:
-    """Whether a create that ended so surely made no video: it never arrived, or was refused outright."""
-    if isinstance(error, errors.LostCreateError):
-        return False
-    if isinstance(error, errors.ConfigurationError) or _was_not_taken(error):
+    """Whether a create that ended so surely made no video. There are three such cases.
+
+    No connection was established. Or the gateway refused in its own words. Or a page came that can only have been sent
+    before forwarding; any other page may stand in place of the answer of a video that was made.
+    """
+    if isinstance(error, errors.UnreachableError | errors.ConfigurationError):
         return True
-    if error.status in NOT_DONE_STATUSES or 400 <= (error.status or 0) < 500:
-        return error.status != 408  # a proxy says that, too, when the gateway took too long to answer
-    refused = errors.ModelNotFoundError | errors.ModerationError | errors.PermissionDeniedError
-    return isinstance(error, refused | errors.AuthenticationError)
+    if isinstance(error, errors.LostCreateError) or error.status is None:
+        return False
+    if error.is_own_words and 400 <= error.status < 500:
+        return error.status not in UNSURE_STATUSES
+    if error.is_own_words and error.status == 503:
+        return NOT_FORWARDED_WORDS.intersection({error.code, error.type}) != set()
+    return error.status in BEFORE_FORWARDING and not error.answered_id
 
 
 def has_no_route(error: errors.WisdomGateError) -> bool:

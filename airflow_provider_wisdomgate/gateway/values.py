@@ -18,6 +18,24 @@ def loads(data: bytes | str) -> Any:
         return None
 
 
+def decoded(data: bytes) -> str:
+    """Return data as text, in the encoding that JSON would have; bytes that are no text are replaced."""
+    return data.decode(json.detect_encoding(data), errors="replace")
+
+
+def first_document(data: bytes) -> Any:
+    """Return the first JSON object or list in data, whatever stands around it; None if there is none, or in a page."""
+    text = decoded(data).lstrip("\ufeff \t\r\n")
+    if text.startswith("<"):
+        return None
+    for start in sorted(at for at in (text.find("{"), text.find("[")) if at >= 0):
+        try:
+            return _DECODER.raw_decode(text, start)[0]
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
 def text_of(value: Any) -> str | None:
     """Return a text or a number as text, None for all else and for nothing."""
     if type(value) is str and value.isascii():

@@ -16,9 +16,6 @@ from airflow_provider_wisdomgate.gateway.dialects import (
 )
 from airflow_provider_wisdomgate.gateway.values import number_of, text_of
 
-# Our own word on an error: the video is finished, and its content answers 404.
-CONTENT_MISSING = "content_missing"
-
 CORRECT_IT = "Correct the request (prompt, image, seconds, size or fields): the same request fails again."
 
 TIMES = ("created_at", "completed_at", "expires_at")
@@ -117,5 +114,5 @@ def missing_content(video: Video, error: errors.GatewayError) -> errors.GatewayE
     if video.is_failed:
         return failure_of(video, may_recreate=False)
     if video.is_done:
-        facts["code"] = CONTENT_MISSING
+        return errors.ContentMissingError(f"The video is {video.status}, its content is not there", **facts)
     return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)

@@ -73,15 +73,15 @@ CONTENT: dict[str, tuple[int, Any, dict[str, Any]]] = {
     "401": (401, {"error": {"message": "bad key"}}, error("AuthenticationError", 401, "bad key")),
     "403": (403, {"error": {"message": "no credit"}}, error("PermissionDeniedError", 403, "no credit")),
     "404": (404, {"error": "gone"}, error("VideoNotFoundError", 404, "gone")),
-    "410": (410, {"error": "gone"}, error("VideoExpiredError", 410, "gone")),
+    "410": (410, {"error": "gone"}, error("VideoNotFoundError", 410, "gone")),
     "413": (413, {"error": "large"}, error("BadRequestError", 413, "large")),
     "422": (422, {"error": "what"}, error("BadRequestError", 422, "what")),
     "429": (429, b"", error("RateLimitedError", 429, "The gateway answered HTTP 429 with an empty body")),
     "502 plain": (502, {"error": "bad gateway"}, error("GatewayFaultError", 502, "bad gateway")),
-    "502 upstream 404 means expired": (
+    "502 upstream 404 is a 404": (
         502,
         {"error": {"message": UPSTREAM.format(404)}},
-        error("VideoExpiredError", 502, UPSTREAM.format(404)),
+        error("VideoNotFoundError", 502, UPSTREAM.format(404)),
     ),
     "502 upstream 401 means the key": (
         502,

@@ -58,6 +58,10 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     # An ingress says so, too: alone it is not enough to end a paid wait.
     "shape 4: detail": ({"detail": "Not Found"}, error("UnexpectedReplyError", 404, "Not Found")),
+    "a problem of RFC 9457, as any proxy has it": (
+        {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no"},
+        error("UnexpectedReplyError", 404, "no"),
+    ),
     "a message alone": ({"message": "no Route matched"}, error("UnexpectedReplyError", 404, "no Route matched")),
     "shape 4: detail as a list": (
         {"detail": [{"loc": ["body", "size"], "msg": "bad"}]},
@@ -137,7 +141,7 @@ STATUSES = {
     405: "BadRequestError",
     408: "GatewayFaultError",
     409: "VideoNotReadyError",
-    410: "VideoExpiredError",
+    410: "VideoNotFoundError",
     413: "BadRequestError",
     418: "BadRequestError",
     422: "BadRequestError",

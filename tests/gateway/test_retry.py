@@ -14,6 +14,13 @@ from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy, is_sure
 FAULT = errors.GatewayFaultError("fault", status=502)
 POLICY = RetryPolicy(attempts=3, base=1.0, cap=5.0, rate_limited_base=2.0, longest_wait=9.0)
 
+
+def own(error: errors.WisdomGateError) -> errors.WisdomGateError:
+    """Mark an error as said in the gateway's own shape."""
+    error.is_own_words = True
+    return error
+
+
 CLASSES = [k for k in vars(errors).values() if inspect.isclass(k) and issubclass(k, errors.WisdomGateError)]
 
 USUAL_STATUS: dict[str, int] = {
@@ -76,8 +83,11 @@ def test_whatever_may_have_made_a_video_is_not_sent_twice(
     ("error", "delay"),
     [
         (errors.GatewayFaultError("m", status=503), None),
-        (errors.GatewayFaultError("m", status=503, code="get_channel_failed"), 1.0),
-        (errors.GatewayFaultError("m", status=503, code="model_not_found"), None),
+        (own(errors.GatewayFaultError("m", status=503, code="get_channel_failed")), 1.0),
+        (errors.GatewayFaultError("m", status=503, code="get_channel_failed"), None),
+        (own(errors.ModelNotFoundError("m", status=503, code="model_not_found")), None),
+        (errors.RateLimitedError("wrapped", status=502), None),
+        (errors.UnexpectedReplyError("m", status=404), None),
         (errors.GatewayFaultError("m", status=408), None),
         (errors.GatewayFaultError("m", status=524), None),
         (errors.UnexpectedReplyError("m", status=200), None),

@@ -14,13 +14,14 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import (
     Page,
     Reply,
+    parse_created,
     parse_list,
     parse_nothing,
     parse_object,
     parse_page,
     parse_video,
 )
-from airflow_provider_wisdomgate.gateway.video import CONTENT_MISSING, Video, failure_of, missing_content
+from airflow_provider_wisdomgate.gateway.video import Video, failure_of, missing_content
 
 VIDEOS: dict[str, tuple[Any, Video]] = {
     "every field": (
@@ -42,6 +43,7 @@ VIDEOS: dict[str, tuple[Any, Video]] = {
     "only an id": ({"id": "video_1"}, Video("video_1")),
     "only a task_id": ({"task_id": "task_1", "status": "queued"}, Video("task_1", "queued")),
     "both ids": ({"id": "video_1", "task_id": "task_1"}, Video("video_1")),
+    "a row number beside the task_id asked for": ({"id": 12, "task_id": "task_1"}, Video("task_1")),
     "an empty id beside a task_id": ({"id": "", "task_id": "task_1"}, Video("task_1")),
     "a null id beside a task_id": ({"id": None, "task_id": "task_1"}, Video("task_1")),
     "a number for an id": ({"id": 7}, Video("7")),
@@ -91,7 +93,7 @@ VIDEOS: dict[str, tuple[Any, Video]] = {
 
 @pytest.mark.parametrize(("body", "expected"), VIDEOS.values(), ids=VIDEOS.keys())
 def test_a_video_object_is_read_whatever_its_fields_are(body: Any, expected: Video) -> None:
-    assert parse_video(reply(200, body, video_id="asked")) == expected
+    assert parse_video(reply(200, body, video_id=expected.id)) == expected
 
 
 def test_a_video_carries_the_request_id_of_its_answer() -> None:
@@ -117,7 +119,7 @@ def test_what_is_no_video_object_is_a_typed_error(status: int, body: Any, kind: 
 
 
 def test_an_id_that_was_not_answered_is_not_made_up_for_a_create() -> None:
-    assert ended(parse_video, reply(200, {"status": "queued"}))["error"] == "UnexpectedReplyError"
+    assert ended(parse_created, reply(200, {"status": "queued"}))["error"] == "UnexpectedReplyError"
 
 
 @pytest.mark.parametrize(
@@ -244,8 +246,8 @@ def test_a_failed_video_has_the_error_that_says_whether_another_one_may_help(
     [
         (Video("v", "expired"), "VideoExpiredError", None),
         (Video("v", "failed"), "VideoFailedForGoodError", None),
-        (Video("v", "completed"), "VideoNotReadyError", CONTENT_MISSING),
-        (Video("v", "completed", expires_at=1.0), "VideoNotReadyError", CONTENT_MISSING),
+        (Video("v", "completed"), "ContentMissingError", None),
+        (Video("v", "completed", expires_at=1.0), "ContentMissingError", None),
         (Video("v", "in_progress"), "VideoNotReadyError", None),
         (Video("v", "anything else"), "VideoNotReadyError", None),
     ],
