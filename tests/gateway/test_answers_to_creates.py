@@ -193,7 +193,6 @@ def test_the_answer_is_shown_without_the_key_the_prompt_and_signatures_and_bound
 
 def test_interim_answers_without_end_are_over_in_their_time(gateway: Gateway) -> None:
 
-
     gateway.answer = in_turn(interim(102) * 3_000)
     gateway.drip = 0.001
     call = replace(CALLS["create"](), timeout=SHORT_SILENCE)

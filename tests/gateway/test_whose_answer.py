@@ -29,9 +29,12 @@ VIDEOS: dict[str, tuple[Any, str | None]] = {
         {"data": {"id": 7, "task_id": "video_1", "status": "SUCCESS", "data": {"id": "u", "status": "x"}}},
         "SUCCESS",
     ),
-    "a list with others": ({"data": [{"id": "v", "status": "failed"}, {"id": "video_1", "status": "queued"}]}, "queued"),
+    "a list with others": (
+        {"data": [{"id": "v", "status": "failed"}, {"id": "video_1", "status": "queued"}]},
+        "queued",
+    ),
     "no id, but a video's fields": ({"status": "completed", "progress": 100, "model": "any"}, "completed"),
-    "no id, a video's fields in an envelope": ({"code": 0, "data": {"status": "completed", "seconds": 4}}, "completed"),
+    "no id, a video's fields in data": ({"code": 0, "data": {"status": "completed", "seconds": 4}}, "completed"),
     "no id, and it waits": ({"status": "queued"}, "queued"),
     "no id, but it calls itself a video": ({"object": "video", "status": "failed"}, "failed"),
 }
