@@ -11,6 +11,7 @@ import requests
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.settings import Settings
+from airflow_provider_wisdomgate.gateway.transport import is_connected
 from simulation.answers import Response, broken, encoded, page_of, rate_limited, unauthorized
 from simulation.contents import Contents
 from simulation.listing import answer_list, created_at
@@ -31,6 +32,8 @@ REFUSALS: dict[str, tuple[int, Any]] = {
     "create: no credit as 200": (200, {"code": "insufficient_user_quota", "message": "no credit left"}),
     "create: no credit as 500": (500, {"error": {"message": "no credit", "code": "insufficient_quota"}}),
 }
+# Of these nobody can know: they may as well be the answer to a create that was carried out.
+UNSURE = {"create: 409", "create: 425", "create: no credit as 200", "create: no credit as 500", "create: HTML 403"}
 # What answers a create that has made a video, and does not tell its id.
 UNREADABLE = ("create: 5xx after", "create: unknown encoding", "create: no id in it")
 
@@ -183,13 +186,15 @@ class Gateway:
         if fault == "create: unreachable":
             w.pause(10.0)
             w.books.surely_not(send)
+            is_connected.set(False)  # as a connection does that cannot connect
             raise requests.exceptions.ConnectTimeout("no connection")
         answers = {"create: 429": lambda: rate_limited(w.process.rng), "create: 401": unauthorized}
         answers |= {f"create: {kind}": lambda kind=kind: page_of(kind) for kind in ("HTML 404", "HTML 403")}
         answers |= {name: lambda said=said: Response(*said) for name, said in REFUSALS.items()}
         if fault not in answers:
             return None
-        w.books.surely_not(send)
+        if fault not in UNSURE:
+            w.books.surely_not(send)
         return answers[fault]()
 
     def _slow(self, send: Any) -> None:
