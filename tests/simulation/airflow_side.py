@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,8 +24,11 @@ from simulation.plan import TaskSpec
 from simulation.world import Process, World
 
 LOG = Log()
-GENERATE_ARGUMENTS = ("prompt", "on_lost_create", "deferrable", "timeout", "poll_interval", "delete_on_kill")
-SHAPES_OPERATOR = (*GENERATE_ARGUMENTS, "kind", "place", "retries", "if_exists", "video_id")
+COMMON = ("retries", "if_exists")
+ARGUMENTS = {
+    "download": (*COMMON, "video_id"),
+    "generate": (*COMMON, "prompt", "on_lost_create", "deferrable", "timeout", "poll_interval", "delete_on_kill"),
+}
 
 _operators: dict[Any, Any] = {}
 
@@ -239,21 +241,21 @@ class Airflow:
 
 
 def operator_of(spec: TaskSpec) -> Any:
-    """Return a new operator, copied from one that never ran: building one takes Airflow long."""
-    key = tuple(getattr(spec, name) for name in SHAPES_OPERATOR)
-    if key not in _operators:
-        _operators[key] = _built_operator(spec)
-    return copy(_operators[key])
+    """Return a new operator like one that never ran, with a task's arguments: building one takes Airflow long."""
+    if spec.kind not in _operators:
+        _operators[spec.kind] = _built_operator(spec)
+    model = _operators[spec.kind]
+    operator = object.__new__(type(model))
+    operator.__dict__.update(model.__dict__, destination=spec.place)
+    operator.__dict__.update({name: getattr(spec, name) for name in ARGUMENTS[spec.kind]})
+    return operator
 
 
 def _built_operator(spec: TaskSpec) -> Any:
-    common: dict[str, Any] = {name: getattr(spec, name) for name in ("retries", "if_exists")}
-    common |= {"task_id": "clip", "destination": spec.place}
     if spec.kind == "download":
-        operator = WisdomGateDownloadVideoOperator(video_id=spec.video_id, **common)
+        operator: Any = WisdomGateDownloadVideoOperator(task_id="clip", video_id="any")
     else:
-        given = {name: getattr(spec, name) for name in GENERATE_ARGUMENTS}
-        operator = WisdomGateGenerateVideoOperator(model="sora-2", **given, **common)
+        operator = WisdomGateGenerateVideoOperator(task_id="clip", model="sora-2", prompt="any")
     operator._cached_logger = LOG
     return operator
 

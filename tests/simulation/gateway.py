@@ -109,9 +109,9 @@ class Gateway:
         answer = self._faulty(fault, call, headers) if fault else None
         if answer is None:
             answer = self._right(what, call, headers)
-        w.note_change(
-            "%s %s: HTTP %s %s", call.method, call.path, answer.status_code, "" if what == "content" else answer.words()
-        )
+        if w.tracing:
+            words = "" if what == "content" else answer.words()
+            w.note_change("%s %s: HTTP %s %s", call.method, call.path, answer.status_code, words)
         w.maybe_zombie("zombie after an answer")
         return answer
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +15,6 @@ import pytest
 pytest.importorskip("greenlet")
 pytest.importorskip("airflow.sdk")  # the simulated Airflow is one of version 3
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
-from simulation import quicker
 from simulation.mutants import MUTANTS, mutant
 from simulation.patches import simulation
 from simulation.plan import plan_of
@@ -79,25 +77,3 @@ def test_the_faults_of_a_plan_can_all_be_taken_away() -> None:
         plan = replace(plan, dropped=plan.dropped | set(strikes))
         strikes = run(plan).strikes
     assert run(plan).violation is None
-
-
-MANIFEST = Manifest(
-    phase="stored",
-    claim_id="claim",
-    uri="sim://bucket/clips/cat.mp4",
-    claimed_at=1.8e9,
-    fingerprint='a "quoted" \u00fc \u2028 text',
-    request={"fields": {}, "prompt": "a cat\n", "list": [1, 2.5, None, True, []]},
-    made_by={"map_index": -1, "round": 0},
-    request_ids=("one", "two"),
-    error={"message": "no", "status": 502},
-    duration=4.0,
-)
-
-
-@pytest.mark.parametrize("manifest", [MANIFEST, replace(MANIFEST, phase="creating").over(MANIFEST)])
-def test_the_quicker_ways_make_what_the_shipped_ones_make(manifest: Manifest) -> None:
-    assert quicker.dump(manifest) == manifest.dump()
-    assert quicker.as_dict(manifest) == manifest.as_dict()
-    assert quicker.load(manifest.dump(), "uri") == Manifest.load(manifest.dump(), "uri")
-    assert {field.name for field in fields(Manifest)} == set(quicker.FIELDS)

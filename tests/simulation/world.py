@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from greenlet import getcurrent, greenlet
 
@@ -36,8 +37,9 @@ class Process:
 
     def __init__(self, world: World, name: str, task: Any) -> None:
         self.world, self.name, self.task = world, name, task
-        self.rng = random.Random(f"{world.plan.seed} {name}")
-        self.code_rng = random.Random(f"{world.plan.seed} {name} code")
+        number = crc32(name.encode())
+        self.rng = random.Random(world.plan.seed << 34 | number << 1)
+        self.code_rng = random.Random(world.plan.seed << 34 | number << 1 | 1)
         self.skew = world.plan.skew * (2 * self.rng.random() - 1)
         self.started = world.now
         self.is_dead = self.is_over = self.was_zombie = self.is_hindered = False
@@ -70,6 +72,7 @@ class World:
         self._heap: list[tuple[float, int, Any, Any]] = []
         self._sequence = 0
         self._names: Counter[str] = Counter()
+        self._possible: dict[tuple[str, ...], list[tuple[str, float]]] = {}  # by the kinds that a place asks for
         self.hub = getcurrent()
         # set by schedule.py
         self.disk = self.gateway = self.books = self.rules = self.endings = self.airflow = self.people = None  # type: Any
@@ -165,12 +168,15 @@ class World:
 
     def strike(self, *kinds: str) -> str | None:
         """Choose whether one of these faults strikes this process now, and which."""
-        process, rates = self.process, self.plan.rates
+        possible = self._possible.get(kinds)
+        if possible is None:
+            rates = self.plan.rates
+            possible = self._possible[kinds] = [(kind, rates[kind]) for kind in kinds if kind in rates]
+        if not possible:
+            return None
+        process = self.process
         chance = process.rng.random()
-        for kind in kinds:
-            rate = rates.get(kind)
-            if rate is None:
-                continue
+        for kind, rate in possible:
             chance -= rate
             if chance < 0:
                 return self._struck(process, kind)
