@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.settings import without_default_port
 
 # Airflow writes the end of a wait as a date, and knows none after the year 9999.
 YEAR = 366 * 86400
@@ -55,13 +56,13 @@ def check_credit(name: str, value: Any) -> None:
 
 
 def check_gateway(there: Any, here: str, conn_id: str, remedy: str = LEAD_BACK) -> None:
-    """Refuse a connection that does not lead to the gateway where a video was created: another may have its id, too.
+    """Refuse a connection that does not lead to the gateway that made a video: another one may have its id, too.
 
-    :param there: the base URL that the video's manifest names; None where it names none.
-    :raises ConfigurationError: naming both.
+    :param there: the base URL that the video's record names, only ever compared; None if it names none.
+    :raises WrongGatewayError: naming both.
     """
-    if there not in (None, here):
-        raise errors.ConfigurationError(
+    if there is not None and without_default_port(str(there)) != without_default_port(here):
+        raise errors.WrongGatewayError(
             f"This video is at {there}, and connection {conn_id!r} leads to {here}.",
             next_step=remedy,
         )

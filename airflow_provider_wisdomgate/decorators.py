@@ -16,10 +16,12 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
-from airflow_provider_wisdomgate.operators.base import before_the_create
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_wisdomgate.gateway.routes import Call
+    from airflow_provider_wisdomgate.gateway.video import Video
 
 # What of a returned dict is an argument of the operator; everything else is one of its fields.
 ARGUMENTS = ("model", "prompt", "seconds", "size", "input_reference", "destination")
@@ -34,6 +36,7 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
     )
     custom_operator_name = "@task.wisdomgate_video"
     overwrite_rtif_after_execution = True
+    _failure: Exception | None = None
 
     def __init__(
         self,
@@ -54,14 +57,23 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Call the function, then generate; the function is not called again when a deferred task resumes."""
+        """Call the function, then generate; the function is not called again when a deferred task resumes.
+
+        If the function fails, its error is raised only if a request is to be sent: this run may have paid already.
+        """
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         # Rendered already are the task's own arguments. What a function returns is data: it may be a user's text.
-        answer = self.python_callable(*self.op_args, **kwargs)
-        with before_the_create():
-            self._take(answer)
+        try:
+            self._take(self.python_callable(*self.op_args, **kwargs))
+        except Exception as error:
+            self._failure = error
         return WisdomGateGenerateVideoOperator.execute(self, context)
+
+    def _call(self) -> Call[Video]:
+        if self._failure is not None:
+            raise self._failure
+        return super()._call()
 
     def _take(self, answer: Any) -> None:
         if isinstance(answer, str):

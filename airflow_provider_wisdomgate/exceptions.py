@@ -3,6 +3,7 @@
     AirflowException
     └── WisdomGateError                  a task retry may help
         ├── ConfigurationError        x  an argument, the connection or an option is wrong; its request was not sent
+        │   └── WrongGatewayError     x  the connection leads to another gateway than the one that made the video
         ├── UnreachableError          ~  no connection could be made: the request surely never arrived
         ├── ConnectionBrokenError     ~  the connection broke or stalled: the request may have arrived
         ├── BalanceTooLowError        x  the account has less than min_balance; no create was sent
@@ -26,6 +27,7 @@
         ├── ContentError              ~  what came is no whole video
         ├── StorageError                 the storage refused
         ├── StoppedError                 the task was asked to stop
+        ├── UnfitRepairError             a person's repair does not fit the record (any more): nothing was changed
         └── DestinationTakenError     x  something else is at the destination
             └── DamagedManifestError  x  the record beside the clip cannot be read
 
@@ -98,7 +100,9 @@ class WisdomGateError(AirflowException):
         )
 
     def _evidence(self) -> str:
-        return ""
+        named = f"Its answer names the id {self.answered_id}." if self.answered_id else ""
+        shown = f"The gateway answered: {self.answer}" if self.answer else ""
+        return f"{named} {shown}".strip()
 
     def advise(self, text: str, *, replace: bool = False) -> Self:
         """Append a sentence to ``next_step``, or put it in its place, and return this error."""
@@ -115,6 +119,10 @@ class WisdomGateError(AirflowException):
 
 class ConfigurationError(WisdomGateError, AirflowFailException):
     """An argument, the connection or an option is wrong. The request was not sent; an earlier one may have been."""
+
+
+class WrongGatewayError(ConfigurationError):
+    """The connection leads to another gateway than the one that made the video. Nothing was sent there."""
 
 
 class UnreachableError(WisdomGateError):
@@ -244,11 +252,6 @@ class LostCreateError(WisdomGateError, AirflowFailException):
         "perhaps pay twice."
     )
 
-    def _evidence(self) -> str:
-        named = f"Its answer names the id {self.answered_id}." if self.answered_id else ""
-        shown = f"The gateway answered: {self.answer}" if self.answer else ""
-        return f"{named} {shown}".strip()
-
 
 class WaitTimeoutError(WisdomGateError):
     """The time was over before the video was finished. The video goes on at the gateway."""
@@ -266,6 +269,10 @@ class StorageError(WisdomGateError):
 
 class StoppedError(WisdomGateError):
     """The task was asked to stop; nothing half-written is left."""
+
+
+class UnfitRepairError(WisdomGateError):
+    """A person's repair does not fit the record, or not any more. Nothing was changed."""
 
 
 class DestinationTakenError(WisdomGateError, AirflowFailException):

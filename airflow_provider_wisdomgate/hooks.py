@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,27 +18,30 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.arguments import check_gateway, check_storing
-from airflow_provider_wisdomgate.clips.claim import ClipClaim
-from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
-from airflow_provider_wisdomgate.clips.download import MAX_BYTES, interruptible_sleep, never_stop
-from airflow_provider_wisdomgate.clips.ledger import Claim, Done, IfExists, Wanted
-from airflow_provider_wisdomgate.clips.paid_video import PaidVideo, StoredVideo
+from airflow_provider_wisdomgate.clips.download import MAX_BYTES
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
-from airflow_provider_wisdomgate.gateway.adapter import configure
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import form_behaviour, form_widgets, read_settings
 from airflow_provider_wisdomgate.gateway.content import Content
 from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import Settings
+from airflow_provider_wisdomgate.gateway.transport import check_deferrable, configure
 from airflow_provider_wisdomgate.gateway.video import Video, missing_content
+from airflow_provider_wisdomgate.ledger.destination import Destination, resolve_destination
+from airflow_provider_wisdomgate.ledger.driver import GONE, ClipTask, StoredVideo
+from airflow_provider_wisdomgate.ledger.rules import Claim, Done, IfExists, Terms, Wanted
 from airflow_provider_wisdomgate.metrics import count
 from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait, after_poll, first_poll, log_line
 
 ID_REMEDY = "Give the id that a create returned."
+# The pauses of a download by id until it gives content up that is not there.
+CONTENT_GRACE = (1.0, 2.0, 4.0, 8.0, 16.0)
+# If the content route answers so, the video's own object decides.
+ASK_THE_VIDEO = (errors.VideoNotFoundError, errors.VideoExpiredError, errors.ModerationError, errors.VideoFailedError)
 
 
 class WisdomGateHook(HttpHook):
@@ -126,6 +129,13 @@ class WisdomGateHook(HttpHook):
         call = routes.create_video(model, prompt, options, part, create_as=self.settings.create_as)
         return replace(call, idempotency_key=uuid.uuid4().hex)
 
+    def check_deferrable(self) -> None:
+        """Refuse a connection that a deferred wait cannot use, before anything is sent.
+
+        :raises ConfigurationError: its requests go through a SOCKS proxy.
+        """
+        check_deferrable(self.settings)
+
     def get_video(self, video_id: str) -> Video:
         """Poll a video once.
 
@@ -139,14 +149,15 @@ class WisdomGateHook(HttpHook):
             self._forget_connection()
             return self.client.send(call)
 
-    def wait_for_video(self, video_id: str, wait: Wait, check: Callable[[], None] = never_stop) -> Ended:
+    def wait_for_video(self, video_id: str, wait: Wait, control: Control | None = None) -> Ended:
         """Wait in this process until a video's wait is over, however it ends.
 
-        :param check: called while waiting; raises to stop.
+        :param control: asked while waiting; raises to stop.
         """
+        control = control or Control()
         step: PollAgain | Ended = first_poll(wait, time.time(), random.random())
         while isinstance(step, PollAgain):
-            interruptible_sleep(step.delay, check)
+            control.sleep(step.delay)
             step = self.poll(video_id, step.wait)
         return step
 
@@ -224,7 +235,7 @@ class WisdomGateHook(HttpHook):
         if_exists: IfExists = "skip",
         max_bytes: int = MAX_BYTES,
         made_by: Mapping[str, Any] | None = None,
-        check: Callable[[], None] = never_stop,
+        control: Control | None = None,
         delete_after_download: bool = False,
     ) -> StoredVideo:
         """Stream a finished video's content to storage, whole or not at all.
@@ -235,7 +246,7 @@ class WisdomGateHook(HttpHook):
             fetches it again, ``fail`` fails. ``skip`` and ``fail`` never touch another video's clip.
         :param max_bytes: refuse a larger clip, in bytes.
         :param made_by: recorded in the manifest: which task stored it.
-        :param check: called between chunks; raises to stop.
+        :param control: asked between chunks; raises to stop.
         :param delete_after_download: delete the video at the gateway once it is stored; a warning if that fails.
         :raises VideoNotReadyError: the video is not finished.
         :raises VideoExpiredError: it was made and is gone at the gateway.
@@ -246,31 +257,52 @@ class WisdomGateHook(HttpHook):
         routes.check_text("video_id", video_id, ID_REMEDY)
         check_storing(if_exists, max_bytes, delete_after_download)
         target = Destination(resolve_destination(destination, self.storage_path))
-        wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id, made_by=made_by or {})
-        claim = ClipClaim(target, wanted, if_exists, check=check)
-        step, manifest = claim.begin()
+        wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id)
+        clip = ClipTask(target, Terms(made_by or {}, if_exists), control or Control(), max_bytes=max_bytes)
+        step = clip.begin(lambda: wanted, wanted=wanted)
         if isinstance(step, Done):
             return step.found
         try:
-            stored = PaidVideo(target, manifest, max_bytes, check).download(None, self.open_content)
+            stored = self._download(clip)
         except errors.WisdomGateError:
             if isinstance(step, Claim):
-                claim.give_back(manifest)  # nothing was paid here, so nothing need be remembered
+                clip.release_claim()  # nothing was paid here, so nothing need be remembered
             raise
         if delete_after_download:
             self.delete_copy(video_id)
         return stored
 
+    def _download(self, clip: ClipTask) -> StoredVideo:
+        """Download a video whose id a user gave: content that is not there gets a short grace."""
+        for delay in (*CONTENT_GRACE, None):
+            try:
+                return clip.download(None, self.open_content)
+            except GONE as error:
+                if delay is None or not isinstance(error, errors.ContentMissingError):
+                    raise
+            clip.control.sleep(delay)
+        raise AssertionError  # the last delay is None
+
     @property
     def storage_path(self) -> str | None:
         """Where relative destinations go: the connection's ``storage_path``, else ``[wisdomgate] storage_path``."""
-        return self.settings.storage_path or conf.get("wisdomgate", "storage_path", fallback=None) or None
+        return next(iter(self.storage_paths), None)
+
+    @property
+    def storage_paths(self) -> list[str]:
+        """Return the connection's ``storage_path`` and the option, as far as they are set."""
+        option = conf.get("wisdomgate", "storage_path", fallback=None)
+        return [path for path in (self.settings.storage_path, option) if path]
 
     @contextmanager
-    def open_content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
+    def open_content(
+        self, video_id: str, offset: int = 0, validator: str | None = None, *, may_recreate: bool = False
+    ) -> Iterator[Content]:
         """Open a video's content once; see :meth:`gateway.client.Client.content`.
 
-        A 404 means three things, and the video's status tells them apart: not there yet, expired, never existed.
+        A 404 means not there yet, expired, failed or unknown: then the video's own object decides.
+
+        :param may_recreate: see :func:`gateway.video.failure_of`.
         """
         with ExitStack() as stack:
             try:
@@ -279,13 +311,19 @@ class WisdomGateHook(HttpHook):
                 except errors.AuthenticationError:
                     self._forget_connection()
                     content = stack.enter_context(self.client.content(video_id, offset, validator))
-            except errors.VideoNotFoundError as error:
-                raise missing_content(self.get_video(video_id), error) from error
+            except ASK_THE_VIDEO as error:
+                raise missing_content(self.get_video(video_id), error, may_recreate=may_recreate) from error
             self._content = content
             try:
                 yield content
             finally:
                 self._content = None
+
+    def open_paid_content(
+        self, video_id: str, offset: int = 0, validator: str | None = None
+    ) -> AbstractContextManager[Content]:
+        """Open the content of a video that the caller can create again if it failed."""
+        return self.open_content(video_id, offset, validator, may_recreate=True)
 
     def interrupt(self) -> None:
         """End a read of content that waits for bytes; safe to call from a signal handler."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseHook, Context
 
-    from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
+    from airflow_provider_wisdomgate.ledger.driver import StoredVideo
 
 FACTS = ("uri", "video_id", "size", "sha256", "content_type", "duration", "width", "height")
 

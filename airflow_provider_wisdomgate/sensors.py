@@ -20,9 +20,15 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.arguments import check_seconds
-from airflow_provider_wisdomgate.clips.memory import Memory, NoMemory, memory_of
-from airflow_provider_wisdomgate.polling.decisions import LONGEST_RETRY_AFTER, MAX_UNAUTHORIZED, Ended, Wait
-from airflow_provider_wisdomgate.polling.events import result_of, video_of
+from airflow_provider_wisdomgate.ledger.driver import Memory, NoMemory, memory_of
+from airflow_provider_wisdomgate.polling.decisions import (
+    LONGEST_RETRY_AFTER,
+    MAX_UNAUTHORIZED,
+    Ended,
+    Wait,
+    result_of,
+    video_of,
+)
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
 
 if TYPE_CHECKING:
@@ -97,11 +103,14 @@ class WisdomGateVideoSensor(BaseSensorOperator):
             check_seconds(name, getattr(self, name))
         now = time.time()
         deadline = now + self.timeout
+        claim = {"base_url": self.hook.settings.base_url}  # only the gateway that was asked first is believed
         step = self.hook.poll(self.video_id, Wait(deadline, self.poke_interval, since=now))
         if isinstance(step, Ended):
             return self._result(step)
         self.defer(
-            trigger=WisdomGateVideoTrigger(self.video_id, self.wisdomgate_conn_id, self.poke_interval, deadline),
+            trigger=WisdomGateVideoTrigger(
+                self.video_id, self.wisdomgate_conn_id, self.poke_interval, deadline, claim=claim
+            ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout) + BACKSTOP,
         )

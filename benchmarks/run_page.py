@@ -80,8 +80,8 @@ def bucket(url: str) -> tuple[str, Callable[[str, bytes], None]]:
 def measure(arguments: argparse.Namespace, root: str, write: Callable[[str, bytes], None]) -> None:
     from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
 
-    from airflow_provider_wisdomgate.clips.manifest import Manifest
     from airflow_provider_wisdomgate.clips.names import default_name
+    from airflow_provider_wisdomgate.ledger.record import Manifest
 
     os.environ["AIRFLOW__WISDOMGATE__STORAGE_PATH"] = root
     count = arguments.clips

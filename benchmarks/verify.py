@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.stores import open_store
 from airflow_provider_wisdomgate.clips.stores.base import Store
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.sandbox.render import padded, render
 from tests import servers
 

@@ -172,10 +172,10 @@ def run(runs: int, *, seed: int, s3: bool = True, slow_creates: int = 10) -> dic
 
 def shorten_claims() -> None:
     """Let a claim live for 6 s instead of 6 minutes: who finds one waits until its owner surely sends no more."""
-    from airflow_provider_wisdomgate.clips import claim
     from airflow_provider_wisdomgate.gateway import routes
+    from airflow_provider_wisdomgate.ledger import driver
 
-    routes.CONNECT_TIMEOUT, routes.CREATE_TIMEOUT, claim.MARGIN = 1.0, 4.0, 1.0
+    routes.CONNECT_TIMEOUT, routes.CREATE_TIMEOUT, driver.MARGIN = 1.0, 4.0, 1.0
 
 
 def make_clip(index: int, home: Path, dice: random.Random, s3: bool, slow_creates: int) -> Clip:
@@ -221,9 +221,9 @@ def table(clips: list[Clip], url: str, home: Path, spool: Path, seconds: float) 
 
 
 def is_whole(clip: Clip) -> bool:
-    from airflow_provider_wisdomgate.clips.destination import Destination
     from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
     from airflow_provider_wisdomgate.clips.stores import open_store
+    from airflow_provider_wisdomgate.ledger.destination import Destination
 
     manifest, content = Destination(clip.destination).read(), open_store(clip.destination).read("")
     if manifest is None or content is None:

@@ -13,7 +13,7 @@ from typing import Any
 from support import LocalPlace, put_manifest, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 ME = {"dag_id": "daily", "run_id": "r1", "task_id": "clip", "map_index": 3, "round": 0}
 CLIP = whole()

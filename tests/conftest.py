@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,13 +98,36 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between tries, and nothing else."""
     from support import QUICK
 
-    from airflow_provider_wisdomgate.clips import paid_video
-    from airflow_provider_wisdomgate.hooks import WisdomGateHook
-    from airflow_provider_wisdomgate.polling import rate_limit
+    from airflow_provider_wisdomgate import hooks
+    from airflow_provider_wisdomgate.ledger import driver
+    from airflow_provider_wisdomgate.polling import decisions, rate_limit
 
     monkeypatch.setattr(rate_limit, "FIRST_BACKOFF", 0.01)
-    monkeypatch.setattr(WisdomGateHook, "retry_policy", QUICK)
-    monkeypatch.setattr(paid_video, "DOWNLOAD_RETRIES", QUICK)
+    monkeypatch.setattr(hooks.WisdomGateHook, "retry_policy", QUICK)
+    monkeypatch.setattr(driver, "DOWNLOAD_RETRIES", QUICK)
+    monkeypatch.setattr(decisions, "CONTENT_DELAYS", (0.002, 0.02))
+    monkeypatch.setattr(hooks, "CONTENT_GRACE", (0.002,) * 5)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the patience with a paid video that its gateway does not know end after five answers, not 15 minutes."""
+    from airflow_provider_wisdomgate.polling import decisions
+
+    monkeypatch.setattr(decisions, "PATIENCE_SINCE_CREATE", 0.0)
+    monkeypatch.setattr(decisions, "PATIENCE_SINCE_FIRST", 0.0)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let everything that reads the time find it so many seconds later: worker, triggerer and gateway."""
+    real, ahead = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + ahead[0])
+
+    def pass_by(seconds: float) -> None:
+        ahead[0] += seconds
+
+    return pass_by
 
 
 @pytest.fixture
@@ -186,3 +210,24 @@ def airflow_db() -> None:
 
     assert os.environ["AIRFLOW_HOME"] == AIRFLOW_HOME, "something imported Airflow before tests/conftest.py"
     initdb()
+
+
+@pytest.fixture
+def supervisor(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's record of task instances, as a task or a trigger asks for it; see ``record``."""
+    from recorded import Supervisor
+
+    from airflow_provider_wisdomgate.links import AIRFLOW
+
+    if AIRFLOW >= (3,):
+        from airflow.sdk.execution_time import task_runner
+
+        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
+
+
+@pytest.fixture
+def record(supervisor: None) -> Callable[..., TaskInstance]:
+    """Write task instances of one new run into Airflow's database."""
+    from recorded import new_run
+
+    return new_run()

@@ -37,10 +37,10 @@ try:
 except ImportError:
     from airflow.exceptions import AirflowRescheduleException  # noqa: F401  # test_sensor takes it from here
 
-from airflow_provider_wisdomgate.clips.destination import Destination, Found, OvertakenError
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.destination import Destination, Found, OvertakenError
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.sandbox.render import padded, render
 
 # A Retry-After is waited for a blink.

@@ -34,6 +34,8 @@ def test_a_code_block_works(language: str, code: str, tmp_path: Path) -> None:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     elif language == "mermaid":
         check_names(code)
+    elif language == "text":
+        assert "claim" in code  # the diagram of states: tests/ledger/test_states.py compares it
     elif language == "dockerfile":
         check_image(code)
     elif language == "console":  # with what it prints: tests/browser/test_lost_create.py compares that

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,58 +15,6 @@ from airflow_provider_wisdomgate.links import AIRFLOW
 
 NOT_BY_PERSON = (None, "deferred", "scheduled", "queued", "running", "skipped", "up_for_retry", "upstream_failed")
 Record = Callable[..., TaskInstance]
-
-
-class Supervisor:
-    """Answers a process of Airflow 3 as its supervisor does, out of Airflow's own API; keeps no socket busy."""
-
-    def __init__(self) -> None:
-        from airflow.sdk.api.client import Client
-        from airflow.sdk.execution_time.supervisor import in_process_api_server
-
-        self.client: Any = Client(base_url=None, token="", dry_run=True, transport=in_process_api_server().transport)
-        self.client.base_url = "http://in-process.invalid./"
-
-    def send(self, message: Any) -> Any:
-        from airflow.sdk.execution_time.comms import TaskStatesResult
-
-        asked = message.model_dump(exclude={"type"})
-        return TaskStatesResult.from_api_response(self.client.task_instances.get_task_states(**asked))
-
-
-@pytest.fixture
-def supervisor(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if AIRFLOW >= (3,):
-        from airflow.sdk.execution_time import task_runner
-
-        monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Supervisor(), raising=False)
-
-
-@pytest.fixture
-def record(supervisor: None) -> Record:
-    """Write task instances of one new run into Airflow's database."""
-    run = f"manual__{time.time()}"
-    insert("DagRun", dag_id="dag", run_id=run, run_type="manual", **{time_of_run(): datetime.now(UTC)})
-
-    def record_state(state: str | None, map_index: int = -1, task_id: str = "clip") -> TaskInstance:
-        key = {"dag_id": "dag", "run_id": run, "task_id": task_id, "map_index": map_index}
-        insert("TaskInstance", **key, state=state, pool="default_pool")
-        return TaskInstance(**key)
-
-    return record_state
-
-
-def time_of_run() -> str:
-    return "run_after" if AIRFLOW >= (3,) else "execution_date"
-
-
-def insert(model: str, **values: Any) -> None:
-    from airflow.models import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        session.execute({"DagRun": DagRun, "TaskInstance": TaskInstance}[model].__table__.insert().values(**values))
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "restarting"])

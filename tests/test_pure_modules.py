@@ -12,9 +12,10 @@ PURE = (
     *(
         f"{room}/{name}.py"
         for room, names in {
-            "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "urls", "values", "video"),
-            "polling": ("decisions", "events", "rate_limit", "schedule"),
-            "clips": ("advice", "ledger", "manifest", "mp4", "names", "repairs", "states", "transitions"),
+            "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "values", "video"),
+            "polling": ("decisions", "rate_limit"),
+            "clips": ("mp4", "names"),
+            "ledger": ("record", "rules"),
         }.items()
         for name in names
     ),

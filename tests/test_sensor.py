@@ -180,13 +180,15 @@ def test_a_deferral_carries_ids_and_numbers_only(hook: WisdomGateHook, sandbox: 
         "wisdomgate_conn_id": "wisdomgate_default",
         "poll_interval": 7,
         "delete_on_kill": False,
+        "claim": {"base_url": f"{sandbox.url}/v1"},
+        "not_before": None,
     }
     assert deferral.value.timeout == timedelta(seconds=600) + BACKSTOP
     assert json.loads(json.dumps(dict(deferral.value.kwargs or {}))) == {}
 
 
 def test_a_trigger_is_made_again_from_what_it_serialises_to() -> None:
-    trigger = WisdomGateVideoTrigger("video_1", "another", 7.5, 1e9, True)
+    trigger = WisdomGateVideoTrigger("video_1", "another", 7.5, 1e9, True, {"claim_id": "mine"}, 5e8)
     name, arguments = trigger.serialize()
     again = import_string(name)(**json.loads(json.dumps(arguments)))
     assert (type(again), again.serialize()) == (WisdomGateVideoTrigger, trigger.serialize())
@@ -223,7 +225,7 @@ def test_an_event_is_plain_json_and_tells_neither_prompt_nor_key(
     deadline = datetime.now(UTC).timestamp() + (BRIEF if fate == "never" else LONG)
     event = fire_trigger(WisdomGateVideoTrigger(video.id, "wisdomgate_default", 0.01, deadline))
     outcomes = {"ready at once": "ready", "moderated": "failed", "bad key": "refused", "never": "timed_out"}
-    assert set(event) == {"version", "video_id", "outcome", "video", "error"}
+    assert (set(event), event["claim"]) == ({"version", "video_id", "claim", "outcome", "video", "error"}, None)
     assert (event["version"], event["video_id"], event["outcome"]) == (1, video.id, outcomes.get(fate, fate))
     assert "secret" not in json.dumps(event)
     assert sandbox.api_key not in json.dumps(event)

@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
-from steps import killed_at_the_first_poll
+from steps import deferred, killed_at_the_first_poll
 from support import SMALL, LocalPlace, alias_events, asked, fire, made, outlet_events, resume
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.decorators import wisdomgate_video_task
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
-from airflow_provider_wisdomgate.operators import (
-    WisdomGateDownloadVideoOperator,
-    WisdomGateGenerateVideoOperator,
-    durable,
-)
+from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
 Context = Callable[..., dict[str, Any]]
 
@@ -161,24 +156,28 @@ def test_a_killed_task_leaves_its_video_and_a_rerun_goes_on_with_it(
 
 
 def test_a_task_killed_with_delete_on_kill_deletes_its_video_and_a_rerun_makes_another(
-    hook: WisdomGateHook, sandbox: Sandbox, context: Context
+    hook: WisdomGateHook, sandbox: Sandbox, record: Callable[..., Any]
 ) -> None:
     task = generate(asked("never"), delete_on_kill=True)
+    context: Any = {"ti": record("failed")}
 
     with pytest.raises(errors.StoppedError), killed_at_the_first_poll(task, sandbox):
-        task.execute(context())
+        task.execute(context)
 
     assert (sandbox.counts()["creates"], sandbox.counts()["deletes"]) == (1, 1)
     with pytest.raises(errors.WisdomGateError):
-        generate(asked("never"), delete_on_kill=True, timeout=0.05).execute(context())
+        generate(asked("never"), delete_on_kill=True, timeout=0.05).execute(context)
     assert sandbox.counts()["creates"] == 2
 
 
 @pytest.mark.parametrize(("delete_on_kill", "deletes"), [(False, 0), (True, 1)])
 def test_a_killed_deferred_task_deletes_its_video_only_if_told(
-    delete_on_kill: bool, deletes: int, hook: WisdomGateHook, sandbox: Sandbox
+    delete_on_kill: bool, deletes: int, hook: WisdomGateHook, sandbox: Sandbox, record: Callable[..., Any]
 ) -> None:
-    trigger = WisdomGateVideoTrigger(made(hook, "never"), delete_on_kill=delete_on_kill)
+    ti = record("failed")
+    task = generate(asked("never"), delete_on_kill=delete_on_kill, deferrable=True)
+    trigger = deferred(task, {"ti": ti}).trigger
+    trigger.task_instance = ti
 
     asyncio.run(trigger.on_kill())
     asyncio.run(trigger.cleanup())
@@ -186,26 +185,19 @@ def test_a_killed_deferred_task_deletes_its_video_only_if_told(
     assert sandbox.counts()["deletes"] == deletes
 
 
-def test_a_video_deleted_while_its_task_was_deferred_is_made_anew_by_a_retry(
-    hook: WisdomGateHook, sandbox: Sandbox, context: Context, monkeypatch: pytest.MonkeyPatch
+def test_a_video_deleted_while_its_task_was_deferred_is_made_anew_by_the_next_run(
+    hook: WisdomGateHook, sandbox: Sandbox, record: Callable[..., Any]
 ) -> None:
-    from airflow.providers.common.compat.sdk import TaskDeferred
-
-    monkeypatch.setattr(durable, "KNOWN_EVERYWHERE_AFTER", 0.0)  # a minute after its create a 404 counts
-
     def task() -> WisdomGateGenerateVideoOperator:
         return generate(asked("render=30"), delete_on_kill=True, deferrable=True)
 
-    with pytest.raises(TaskDeferred) as deferred:
-        task().execute(context())
-    asyncio.run(deferred.value.trigger.on_kill())
-    event = fire(deferred.value)
-    with pytest.raises(errors.VideoFailedError):
-        resume(task(), deferred.value, event, context())
-    with pytest.raises(TaskDeferred):
-        task().execute(context())
+    ti = record("success")
+    trigger = deferred(task(), {"ti": ti}).trigger
+    trigger.task_instance = ti
+    asyncio.run(trigger.on_kill())
+    deferred(task(), {"ti": ti})
 
-    assert sandbox.counts()["creates"] == 2
+    assert (sandbox.counts()["creates"], sandbox.counts()["deletes"]) == (2, 1)
 
 
 def test_errors_cross_a_process_boundary() -> None:

@@ -57,7 +57,7 @@ def has_asset_events() -> bool:
     from airflow.providers.common.compat.sdk import Asset
     from support import outlet_events
 
-    from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
+    from airflow_provider_wisdomgate.ledger.driver import StoredVideo
     from airflow_provider_wisdomgate.lineage import FACTS, announce
 
     asset, events = Asset("s3://bucket/clip.mp4"), outlet_events()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.cli.output import (
     age_of,
     bytes_of,
@@ -18,25 +18,31 @@ from airflow_provider_wisdomgate.cli.output import (
     show_rows,
     show_table,
 )
-from airflow_provider_wisdomgate.cli.places import destination_of, folder_of, manifest_at
+from airflow_provider_wisdomgate.cli.places import age_of_clip, destination_of, folder_of, is_selected, kept_at
 from airflow_provider_wisdomgate.cli.run import ERROR
-from airflow_provider_wisdomgate.clips.advice import command
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.folder import Kept, age_at, find_kept, state_at
-from airflow_provider_wisdomgate.clips.ledger import claim_left
-from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.clips.states import MEANINGS
+from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.folder import Kept, age_at, find_kept
+from airflow_provider_wisdomgate.ledger.record import ids_in
+from airflow_provider_wisdomgate.ledger.rules import STATES, Action, State, damage_actions, next_actions
 
 MADE_BY = ("dag_id", "run_id", "task_id", "map_index")
 COLUMNS = ("state", "video_id", "size", "age", *MADE_BY, "uri")
-STYLES = {"lost": "bold red", "refused": "bold red", "failed": "red", "missing": "yellow", "stored": "green"}
-TIMES = ("claimed_at", "lost_at", "created_at", "stored_at", "expires_at")
+TIMES = ("claimed_at", "lost_at", "created_at", "stored_at", "killed_at", "expires_at")
+# Of a record that cannot be read, so many bytes are shown.
+SHOWN_BYTES = 2000
+
+
+def _style(state: State) -> str:
+    return "bold red" if state.acts == "person" else {"failed": "red", "stored": "green"}.get(state.group, "")
+
+
+STYLES = {name: _style(state) for name, state in STATES.items()}
 
 
 def list_clips(arguments: Namespace) -> int:
     """List the clips of a folder. ``age`` is in seconds for programs."""
-    folder, unread = folder_of(arguments), list[Kept]()
-    rows = _rows(folder, arguments.state, unread)
+    folder, unread = folder_of(arguments.folder, arguments.conn_id), list[Kept]()
+    rows = (row_of(kept) for kept in selected(folder, arguments, unread))
     if arguments.output == "table":
         _show_clips(folder, list(rows))
     else:
@@ -46,40 +52,58 @@ def list_clips(arguments: Namespace) -> int:
     return ERROR if unread else 0
 
 
-def _rows(folder: str, states: list[str] | None, unread: list[Kept]) -> Iterator[dict[str, Any]]:
+def selected(folder: str, arguments: Namespace, unread: list[Kept]) -> Iterator[Kept]:
+    """Yield the clips of a folder that a command's filters let through.
+
+    :param unread: gets those that could not be read and are not damaged.
+    """
     with progress("manifests read") as bar:
         for kept in find_kept(folder):
             bar.advance(bar.task_ids[0])
-            if kept.manifest is None:
+            if not kept.state:
                 unread.append(kept)
-            elif not states or kept.state in states:
-                yield _row(kept, kept.manifest)
+            elif is_selected(kept, arguments):
+                yield kept
 
 
-def _row(kept: Kept, manifest: Manifest) -> dict[str, Any]:
+def row_of(kept: Kept) -> dict[str, Any]:
+    """Return what a listing shows of a clip."""
+    manifest, size = kept.manifest, kept.clip_size
+    if manifest is None:
+        return {"state": kept.state, "size": size, "uri": kept.destination.uri}
     made_by = {name: manifest.made_by.get(name) for name in MADE_BY}
-    size = manifest.size if kept.clip_size is None else kept.clip_size
-    known = {"state": kept.state, "video_id": manifest.video_id, "size": size, "age": _age(manifest)}
+    size = manifest.size if size is None else size
+    known = {"state": kept.state, "video_id": manifest.video_id, "size": size, "age": age_of_clip(kept)}
     return {**known, **made_by, "uri": kept.destination.uri}
-
-
-def _age(manifest: Manifest) -> int | None:
-    """Return the seconds since anything last happened, by the clocks of whoever did it."""
-    since = max((at for at in (manifest.claimed_at, manifest.created_at, manifest.stored_at) if at), default=0.0)
-    return max(int(time.time() - since), 0) if 0 < since < 1e11 else None
 
 
 def _show_clips(folder: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         say(f"No such clips below {folder}.")
         return
-    names = ("STATE", "VIDEO", "SIZE", "AGE", "MADE BY", "CLIP")
+    show_clips(rows)
+    say(counted([row["state"] for row in rows]))
+
+
+def show_clips(rows: list[dict[str, Any]], more: tuple[str, ...] = ()) -> None:
+    """Print a table of clips for people.
+
+    :param more: the rows' further cells to show.
+    """
+    names = ("STATE", "VIDEO", "SIZE", "AGE", "MADE BY", "CLIP", *(name.upper() for name in more))
     cells = (
-        (row["state"], row["video_id"], bytes_of(row["size"]), age_of(row["age"]), who(row), row["uri"]) for row in rows
+        (
+            *(row["state"], row.get("video_id"), bytes_of(row["size"]), age_of(row.get("age")), who(row), row["uri"]),
+            *(row[name] for name in more),
+        )
+        for row in rows
     )
     show_table(names, cells, STYLES)
-    counts = {state: sum(row["state"] == state for row in rows) for state in MEANINGS}
-    say(", ".join(f"{count} {state}" for state, count in counts.items() if count))
+
+
+def counted(states: list[str]) -> str:
+    """Return how many clips are in each state: ``2 lost, 1 stored``."""
+    return ", ".join(f"{states.count(state)} {state}" for state in STATES if state in states)
 
 
 def who(made_by: Mapping[str, Any]) -> str:
@@ -91,51 +115,61 @@ def who(made_by: Mapping[str, Any]) -> str:
 
 def show_clip(arguments: Namespace) -> int:
     """Show what is recorded of one clip."""
-    destination = destination_of(arguments)
-    _, manifest = manifest_at(destination)
-    size, state = state_at(destination, manifest)
-    told = advice_for(state, manifest, destination)
+    kept = kept_at(destination_of(arguments.destination, arguments.conn_id))
+    actions = [_line(action) for action in _actions(kept)]
     if arguments.output == "json":
-        put(dump({"state": state, "means": MEANINGS[state], "next": told, "manifest": manifest.as_dict()}, indent=1))
+        facts = {"manifest": kept.manifest.as_dict()} if kept.manifest else _remains(kept, arguments.conn_id)
+        put(dump({"state": kept.state, "means": STATES[kept.state].means, "next": actions, **facts}, indent=1))
     else:
-        show_manifest(manifest, state, size)
-        for line in told:
+        show_kept(kept, arguments.conn_id)
+        for line in actions:
             say(line)
     return 0
 
 
-def show_manifest(manifest: Manifest, state: str, clip_size: int | None) -> None:
-    """Print a manifest for people, without what it does not say."""
-    facts = manifest.as_dict()
-    for name in TIMES:
-        facts[name] = moment_of(facts.get(name)) or None
-    facts["made_by"] = who(manifest.made_by) or None
-    facts["size"] = bytes_of(manifest.size) or None
-    told = {"state": f"{state}: {MEANINGS[state]}", "clip": f"{bytes_of(clip_size)} are there" if clip_size else None}
-    told |= {name: _text(value) for name, value in facts.items() if name not in ("phase", "version")}
-    show_table(("", ""), ((name, value) for name, value in told.items() if value), STYLES)
+def _actions(kept: Kept) -> tuple[Action, ...]:
+    if kept.manifest is None:
+        return damage_actions(kept.destination.uri, kept.problem)
+    return next_actions(kept.state, kept.manifest, age_at(kept.destination, kept.manifest))
+
+
+def _line(action: Action) -> str:
+    return f"(pays) {action}" if action.pays else str(action)
+
+
+def show_kept(kept: Kept, conn_id: str) -> None:
+    """Print what is kept of a clip for people, without what the manifest does not have."""
+    manifest = kept.manifest
+    facts = manifest.as_dict() if manifest else _remains(kept, conn_id)
+    if manifest:
+        facts |= {name: moment_of(facts.get(name)) or None for name in TIMES}
+        facts |= {"made_by": who(manifest.made_by) or None, "size": bytes_of(manifest.size) or None}
+    shown = {
+        "state": f"{kept.state}: {STATES[kept.state].means}",
+        "clip": f"{bytes_of(kept.clip_size)} are there" if kept.clip_size else None,
+    }
+    shown |= {name: _text(value) for name, value in facts.items() if name not in ("phase", "version")}
+    show_table(("", ""), ((name, value) for name, value in shown.items() if value), STYLES)
+
+
+def _remains(kept: Kept, conn_id: str) -> dict[str, Any]:
+    """Return what can be read of a damaged record: its size, its video ids, and how it begins, without the key."""
+    read = kept.destination.find_any()
+    data = read[0] if read else b""
+    try:
+        shown = WisdomGateHook(conn_id).settings.redact_bytes(data)
+    except errors.ConfigurationError:  # without a connection no key is known
+        shown = data
+    return {
+        "uri": kept.destination.uri,
+        "problem": kept.problem.message if kept.problem else None,
+        "bytes": len(data),
+        "video_ids": list(ids_in(shown)),
+        "begins": shown[:SHOWN_BYTES].decode(errors="replace"),
+    }
 
 
 def _text(value: Any) -> str | None:
     if isinstance(value, dict | list):
         return dump(value) if value else None
     return None if value is None else str(value)
-
-
-def advice_for(state: str, manifest: Manifest, destination: Destination) -> list[str]:
-    """Return what a person may do about a clip, a line each."""
-    uri = destination.uri
-    if state == "lost":
-        return [
-            f"If a video was made: {command('adopt', uri, '--video-id <id>')} and run the task again.",
-            f"If none was made, or you accept to pay again: {command('forget', uri)} and run the task again.",
-        ]
-    if state == "refused":
-        return [f"Change the request. To send the same one once more: {command('forget', uri)} and run the task again."]
-    if state == "created":
-        return [f"The next run of the task goes on with it. To fetch it now: {command('fetch', uri)}"]
-    if state == "missing":
-        return [f"To fetch it again, if the gateway still has it: {command('fetch', uri)}"]
-    if state == "creating":
-        return [f"Its claim is over in {claim_left(manifest, age_at(destination, manifest)):.0f} s at the latest."]
-    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,8 +46,18 @@ def argument(*flags: str, **options: Any) -> Argument:
     return Argument(flags, options)
 
 
-# The words of clips/states.py, which costs an import of Airflow; a test holds them together.
-STATES = ("lost", "refused", "failed", "missing", "creating", "created", "stored")
+# The states of ledger/rules.py, whose import costs seconds; a test compares them.
+STATES = ("lost", "refused", "damaged", "unfetched", "failed", "missing", "creating", "created", "stored")
+UNITS = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1, "": 1}
+
+
+def age(text: str) -> float:
+    """Read an age as listings show it: ``90 s``, ``30min``, ``2h``, ``1 d``; without a unit, seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(\w*)", text.strip())
+    if match is None or match[2] not in UNITS:
+        raise ValueError(text)
+    return float(match[1]) * UNITS[match[2]]
+
 
 FORMATS = "how to print it (default: %(default)s)"
 CONN_ID = argument(
@@ -67,6 +78,38 @@ DESTINATION = argument(
     "destination",
     help="the clip's URI or path, as messages and listings show it; a relative one is below the storage path",
 )
+FILTERS = (
+    argument(
+        "--state",
+        action="append",
+        choices=STATES,
+        metavar="STATE",
+        help=f"only clips in this state, may be given several times: {', '.join(STATES)}",
+    ),
+    argument("--dag-id", metavar="DAG", help="only clips that this DAG made"),
+    argument("--run-id", metavar="RUN", help="only clips that this run made"),
+    argument("--task-id", metavar="TASK", help="only clips that this task made"),
+    argument(
+        "--older-than",
+        type=age,
+        metavar="AGE",
+        help="only clips to which nothing happened for so long, e.g. 90s, 30min, 2h, 1d",
+    ),
+)
+CLIPS_BELOW = argument(
+    "--folder",
+    metavar="FOLDER",
+    help="all clips of this folder and below that the options select, in place of named ones; with options and without "
+    "a folder, of the storage path",
+)
+
+
+def named_clips(help: str) -> Argument:
+    """Define the clips that a repair is for."""
+    return argument("clips", nargs="*", metavar="CLIP", help=help)
+
+
+SEVERAL = "the clips' URIs or paths, as messages and listings show them; relative ones are below the storage path"
 AFTER = argument("--after", default="", metavar="NAME", help="go on after this clip, where an earlier run stopped")
 VIDEO_ID = argument("video_id", metavar="ID", help="a video's id at the gateway")
 
@@ -78,20 +121,8 @@ CLIPS = Group(
             "list",
             "List the clips of a folder, and what became of each",
             f"{ROOM}.clips:list_clips",
-            (
-                FOLDER,
-                argument(
-                    "--state",
-                    action="append",
-                    choices=STATES,
-                    metavar="STATE",
-                    help=f"only these, may be given several times: {', '.join(STATES)}",
-                ),
-                OUTPUT,
-                CONN_ID,
-            ),
-            "Lists the manifests of a folder and of all below it: state, video id, size, age, which task made it. "
-            "States that need a person: lost, refused.",
+            (FOLDER, *FILTERS, OUTPUT, CONN_ID),
+            "Lists the manifests of a folder and of all below it: state, video id, size, age, which task made it.",
         ),
         Command(
             "show",
@@ -125,40 +156,53 @@ CLIPS = Group(
         Command(
             "adopt",
             "Record the id of the video that a lost create made",
-            f"{ROOM}.repair:adopt_clip",
+            f"{ROOM}.repair:adopt_clips",
             (
-                DESTINATION,
-                argument("--video-id", required=True, metavar="ID", help="the id that the gateway shows"),
+                named_clips(f"{SEVERAL}; without --video-id and --find, each with its video: CLIP=VIDEO_ID"),
+                argument("--video-id", metavar="ID", help="of one clip: the id that the gateway shows"),
+                argument("--find", action="store_true", help="look for the videos in the gateway's list"),
+                CLIPS_BELOW,
+                *FILTERS,
                 argument("--no-check", action="store_true", help="do not ask the gateway for the video first"),
+                argument(
+                    "--force",
+                    action="store_true",
+                    help="adopt a video that another record has, and with --yes one that is DOUBTFUL",
+                ),
                 YES,
                 CONN_ID,
             ),
-            "The next run of the task then goes on with that video, without a create. Shows what will change and asks. "
-            "Never touches a claim that may be alive.",
+            "The next run of the task then continues with that video, without a create. Shows what will change and "
+            "asks once. Never touches a claim that may be alive. Refuses a video that another record of the storage "
+            "path (or of the clip's folder) has.",
         ),
         Command(
             "forget",
-            "Give a record up: the next run creates again, and pays",
-            f"{ROOM}.repair:forget_clip",
-            (DESTINATION, YES, CONN_ID),
-            "The next run of the task then sends a create. Shows what will change and asks. Never touches a claim that "
-            "may be alive, and deletes no clip.",
+            "Give records up: the next run creates again, and pays",
+            f"{ROOM}.repair:forget_clips",
+            (named_clips(SEVERAL), CLIPS_BELOW, *FILTERS, YES, CONN_ID),
+            "The next run of the task then sends a create. Shows what will change and asks once. Never touches a claim "
+            "that may be alive, and deletes no clip. With a folder, --state is needed.",
         ),
         Command(
             "fetch",
-            "Wait for a paid video and store its clip, here and now",
-            f"{ROOM}.repair:fetch_clip",
+            "Wait for paid videos and store their clips, here and now",
+            f"{ROOM}.fetch:fetch_clips",
             (
-                DESTINATION,
+                named_clips(SEVERAL),
+                CLIPS_BELOW,
+                *FILTERS,
                 argument(
                     "--timeout",
                     type=float,
                     default=3600.0,
                     metavar="SECONDS",
-                    help="how long to wait for the video (default: %(default)s)",
+                    help="how long to wait for each video (default: %(default)s)",
                 ),
+                YES,
                 CONN_ID,
             ),
+            "Costs nothing. One named clip is fetched at once; for several, shows which and asks once.",
         ),
     ),
 )
@@ -194,5 +238,5 @@ WISDOMGATE = Group(
             "test", "Test a connection: free, one or two short requests", f"{ROOM}.videos:test_connection", (CONN_ID,)
         ),
     ),
-    "Exit status: 0 done, 1 something differs or nothing was changed, 2 an error, which one line on stderr explains.",
+    "Exit status: 0 done, 1 something differs or was left as it is, 2 an error, which one line on stderr explains.",
 )

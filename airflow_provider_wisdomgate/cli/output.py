@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from airflow_provider_wisdomgate.clips.advice import amount_of, utc
+from airflow_provider_wisdomgate.ledger.rules import amount_of, utc
 
 # Wide enough that what another program reads is never folded.
 PIPE_WIDTH = 10_000
@@ -55,8 +55,8 @@ def _shown(char: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell people a line, beside the output: on stderr."""
-    print(plain(" ".join(text.split())), file=sys.stderr, flush=True)
+    """Print a line for people, beside the output: on stderr. Only characters that do something are changed."""
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ from typing import Any
 from airflow_provider_wisdomgate.cli.output import bytes_of, is_terminal, plain, progress, put, say, show_rows
 from airflow_provider_wisdomgate.cli.places import folder_of
 from airflow_provider_wisdomgate.cli.run import DIFFERS
-from airflow_provider_wisdomgate.clips.folder import list_places
-from airflow_provider_wisdomgate.clips.verify import Verified, verify_folder
+from airflow_provider_wisdomgate.ledger.folder import list_places
+from airflow_provider_wisdomgate.ledger.rules import quoted
+from airflow_provider_wisdomgate.ledger.verify import Verified, verify_folder
 
 COLUMNS = ("uri", "video_id", "problem")
 # Where nobody watches, a log gets a line so often: a killed run can be gone on with from there.
@@ -44,12 +44,12 @@ class Progress:
 
     @property
     def goes_on(self) -> str:
-        return f"wisdomgate clips verify {shlex.quote(self.folder)} --after {shlex.quote(self.after)}"
+        return f"wisdomgate clips verify {quoted(self.folder)} --after {quoted(self.after)}"
 
 
 def verify_clips(arguments: Namespace) -> int:
     """Verify a folder; 1 where anything differs."""
-    so_far = Progress(folder_of(arguments), arguments.after)
+    so_far = Progress(folder_of(arguments.folder, arguments.conn_id), arguments.after)
     try:
         problems = _problems(so_far)
         if arguments.output == "lines":

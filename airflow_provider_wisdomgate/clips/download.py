@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES, BoxWalk
-from airflow_provider_wisdomgate.control import interruptible_sleep as interruptible_sleep
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, retry_delay
 
 # A clip that is paid for is worth a long wait; execution_timeout bounds it.
@@ -24,17 +24,13 @@ MAX_OPENS = 30
 MAX_BYTES = 20 * 1024**3
 
 
-def never_stop() -> None:
-    """Stand in for a check that never stops anything."""
-
-
 @dataclass
 class PartialClip:
     """The partial file of a clip: what has arrived so far, hashed and walked."""
 
     file: IO[bytes]
     max_bytes: int
-    check: Callable[[], None]
+    control: Control
     validator: str | None = None
     total: int | None = None
 
@@ -68,7 +64,7 @@ class PartialClip:
         self.validator = content.validator
         self.total = self.total if content.total is None else content.total
         for chunk in content.chunks():
-            self.check()
+            self.control.check()
             self._walk.feed(chunk)
             if self.size > self.max_bytes:
                 raise errors.StorageError(
@@ -107,6 +103,8 @@ def fetch(
             with open_content(had if partial.validator else 0, partial.validator) as content:
                 partial.receive(content)
             return partial.finish()
+        except errors.ContentMissingError:
+            raise  # how long to wait for it, the caller decides
         except errors.WisdomGateError as error:
             failures = 1 if partial.size > furthest else failures + 1
             furthest = max(furthest, partial.size)
@@ -116,5 +114,5 @@ def fetch(
             delay = retry_delay(error, idempotent=True, attempt=failures, policy=policy, jitter=random.random())
         if delay is None:
             break
-        interruptible_sleep(delay, partial.check)
+        partial.control.sleep(delay)
     raise last

@@ -22,7 +22,7 @@ from airflow_provider_wisdomgate.gateway.exchange import (
 )
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T
-from airflow_provider_wisdomgate.gateway.settings import Settings
+from airflow_provider_wisdomgate.gateway.settings import Settings, next_hop
 from airflow_provider_wisdomgate.gateway.transport import (
     LOGIN,
     proxy_of,
@@ -31,7 +31,6 @@ from airflow_provider_wisdomgate.gateway.transport import (
     unreachable,
     without_socks,
 )
-from airflow_provider_wisdomgate.gateway.urls import next_hop
 
 # Errors before the request is sent; a proxy that refuses to connect gives the last one.
 NEVER_ARRIVED = (
@@ -115,7 +114,7 @@ class AsyncClient:
             ) as response:
                 return response.status, response.headers, self.settings.redact_bytes(await _read_reply(response))
         except NEVER_ARRIVED as error:
-            raise unreachable(url, error) from error
+            raise unreachable(url, error) from (None if LOGIN.search(str(error)) else error)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             cause = None if LOGIN.search(str(error)) else error
             raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from cause

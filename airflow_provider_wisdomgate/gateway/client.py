@@ -15,8 +15,7 @@ import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.control import Control
-from airflow_provider_wisdomgate.gateway.adapter import asks_for_long_body, first_bytes, follow_nothing
-from airflow_provider_wisdomgate.gateway.content import Content, read_body
+from airflow_provider_wisdomgate.gateway.content import Content, Unshown, read_body
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
     MAX_REPLY,
@@ -30,14 +29,16 @@ from airflow_provider_wisdomgate.gateway.exchange import (
 from airflow_provider_wisdomgate.gateway.replies import is_media
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T, get_content
-from airflow_provider_wisdomgate.gateway.settings import Settings
+from airflow_provider_wisdomgate.gateway.settings import Settings, next_hop
 from airflow_provider_wisdomgate.gateway.transport import (
+    asks_for_long_body,
+    first_bytes,
+    follow_nothing,
     proxy_of,
     tls_context,
     trusted,
     typed_errors,
 )
-from airflow_provider_wisdomgate.gateway.urls import next_hop
 from airflow_provider_wisdomgate.gateway.values import first_document
 
 
@@ -69,7 +70,7 @@ class Client:
         control, attempt = control or Control(), 0
         while True:
             attempt += 1
-            control.before_attempt()
+            control.before_attempt(not call.idempotent)
             try:
                 return self._send_once(call)
             except errors.WisdomGateError as error:
@@ -81,21 +82,21 @@ class Client:
             return self._send_paid(call)
         first_bytes.set(None)
         with self._open(call) as (response, is_own):
-            body, broken = read_body(response, MAX_REPLY)
+            body, broken = read_body(response, MAX_REPLY, self.settings.redact_bytes)
             if broken:
                 raise broken
-            return self._parse(call, response, is_own, self.settings.redact_bytes(body))
+            return self._parse(call, response, is_own, body)
 
     def _send_paid(self, call: Call[T]) -> T:
         """Send a create or a remix once. Every byte of its answer is evidence, however the answer ends."""
-        seen = bytearray()
+        seen = Unshown()
         first_bytes.set(seen)
         try:
             with self._open(call) as (response, is_own):
-                body, broken = read_body(response, MAX_REPLY)
+                body, broken = read_body(response, MAX_REPLY, self.settings.redact_bytes)
                 if broken and first_document(body) is None:  # the framing may have eaten it
-                    body = bytes(seen).partition(b"\r\n\r\n")[2] or body
-                return self._parse(call, response, is_own, self.settings.redact_bytes(body))
+                    body = self.settings.redact_bytes(bytes(seen).partition(b"\r\n\r\n")[2]) or body
+                return self._parse(call, response, is_own, body)
         except errors.ConnectionBrokenError as error:
             raise lost_create_error(call, error, self.settings, bytes(seen)) from error
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import requests
 
@@ -83,12 +83,23 @@ def pieces_of(response: requests.Response) -> Iterator[bytes]:
     decoder.finish()
 
 
-def read_body(response: requests.Response, size: int) -> tuple[bytes, errors.WisdomGateError | None]:
+class Unshown(bytearray):
+    """Bytes without a repr: a gateway may quote the key, and error reporters show the reprs of local variables."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
+def read_body(
+    response: requests.Response, size: int, redact: Callable[[bytes], bytes]
+) -> tuple[bytes, errors.WisdomGateError | None]:
     """Read at most ``size`` bytes of a body, decoded, and return what came of it with the error that ended it, if any.
 
     A body of which nothing can be decoded is returned as it came.
+
+    :param redact: takes the key out of what is returned.
     """
-    raw, body, broken = bytearray(), b"", None
+    raw, body, broken = Unshown(), Unshown(), None
     try:
         while len(raw) < size and (data := _read(response)):
             raw += data
@@ -99,11 +110,11 @@ def read_body(response: requests.Response, size: int) -> tuple[bytes, errors.Wis
         for piece in decoder.feed(bytes(raw)):
             body += piece
             if len(body) >= size:
-                return body[:size], broken
+                return redact(bytes(body[:size])), broken
         decoder.finish()
     except errors.WisdomGateError as error:
         broken = broken or error
-    return body or bytes(raw), broken
+    return redact(bytes(body or raw)), broken
 
 
 def _joined(pieces: Iterator[bytes], size: int) -> bytes:

@@ -203,6 +203,8 @@ def _is_deeper(value: Any, levels: int) -> bool:
     """Tell whether dicts and lists that JSON can hold are nested more than so many deep."""
     level = [value]
     for _ in range(levels):
+        if not level:
+            return False
         inside = [outer.values() if isinstance(outer, dict) else outer for outer in level]
         level = [inner for values in inside for inner in values if isinstance(inner, dict | list | tuple)]
     return bool(level)

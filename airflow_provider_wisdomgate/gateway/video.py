@@ -106,13 +106,16 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
     )
 
 
-def missing_content(video: Video, error: errors.GatewayError) -> errors.GatewayError:
-    """Make the typed error of content that answers 404: not there yet, expired, or failed; the video's status tells."""
+def missing_content(video: Video, error: errors.GatewayError, *, may_recreate: bool) -> errors.GatewayError:
+    """Return the typed error of content that answers 404: not there yet, expired, or failed, by the video's status.
+
+    :param may_recreate: see :func:`failure_of`.
+    """
     facts = {**error.facts, "expires_at": video.expires_at}
     if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
         return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
     if video.is_failed:
-        return failure_of(video, may_recreate=False)
+        return failure_of(video, may_recreate=may_recreate)
     if video.is_done:
         return errors.ContentMissingError(f"The video is {video.status}, its content is not there", **facts)
     return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)

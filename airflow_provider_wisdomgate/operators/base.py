@@ -1,10 +1,11 @@
-"""What our operators share: the connection, being killed, the arguments of a create, the default destination."""
+"""Shared by the operators: the connection, being killed, the facts of a task, the arguments of a create."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,23 +14,72 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.clips.names import default_name, old_default_name
+from airflow_provider_wisdomgate.control import StopFlag
 from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.ledger.driver import Memory, NoMemory, memory_of
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_wisdomgate.clips.paid_video import StoredVideo
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
+    from airflow_provider_wisdomgate.ledger.driver import StoredVideo
 
 
 NO_CREATE = "This try sent no create, so it cost nothing."
 
 
+@dataclass(frozen=True)
+class TaskFacts:
+    """What a task instance knows of itself, read from Airflow's context once.
+
+    :param made_by: dag_id, run_id, task_id and map_index; ``run_started`` (ISO 8601), which distinguishes a run from an
+        earlier one of the same id; ``max_tries``, which identifies the round, and ``round``, by which versions before
+        0.3 identified it.
+    :param started: when this try began, in epoch seconds.
+    :param name: the destination that the task instance has by default, relative to the storage path; ``old_name`` the
+        one that it had before version 0.3.
+    :param memory: what survives the try.
+    """
+
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    name: str = ""
+    old_name: str = ""
+    memory: Memory = field(default_factory=NoMemory)
+
+    @classmethod
+    def of(cls, context: Context, retries: int | None) -> TaskFacts:
+        if (ti := context.get("ti")) is None:
+            return cls()
+        names = {name: getattr(ti, name, None) for name in ("dag_id", "run_id", "task_id", "map_index")}
+        tries = getattr(ti, "max_tries", None)
+        run_started = getattr(context.get("dag_run"), "start_date", None)
+        started = getattr(ti, "start_date", None)
+        made_by = {
+            **names,
+            "run_started": run_started.isoformat() if run_started else None,
+            "max_tries": tries,
+            "round": tries - (retries or 0) if isinstance(tries, int) else None,
+        }
+        ids = (ti.dag_id, ti.run_id, ti.task_id, names["map_index"])
+        memory = memory_of(context)
+        return cls(
+            made_by, started.timestamp() if started else None, default_name(*ids), old_default_name(*ids), memory
+        )
+
+    def deadline(self, timeout: float, execution_timeout: timedelta | None) -> float:
+        """Return when this try gives up: Airflow does not enforce ``execution_timeout`` while a task is deferred."""
+        deadline = time.time() + timeout
+        if execution_timeout and self.started:
+            deadline = min(deadline, self.started + execution_timeout.total_seconds())
+        return deadline
+
+
 class WisdomGateBaseOperator(BaseOperator):
-    """What our operators share: the connection, and what happens when a task is killed.
+    """Shared by the operators: the connection, and what happens when a task is killed.
 
     :param wisdomgate_conn_id: the connection, of type ``wisdomgate``. (templated)
     """
@@ -39,8 +89,8 @@ class WisdomGateBaseOperator(BaseOperator):
     def __init__(self, *, wisdomgate_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.wisdomgate_conn_id = wisdomgate_conn_id
-        self._killed = False
-        self._video_id: str | None = None  # for words on being killed only: a resumed task is a new object
+        self._stop = StopFlag()
+        self._video_id: str | None = None  # for the log of a kill only: a resumed task is a new object
         self._stored: StoredVideo | None = None
 
     @cached_property
@@ -52,15 +102,11 @@ class WisdomGateBaseOperator(BaseOperator):
         return WisdomGateHook(self.wisdomgate_conn_id)
 
     def on_kill(self) -> None:
-        """Stop what is under way as soon as possible. A video that was asked for goes on at the gateway."""
-        self._killed = True
+        """Stop as soon as possible. A video that was requested continues at the gateway."""
+        self._stop.stop()
         self.hook.interrupt()
         if self._video_id and not self.delete_on_kill:
-            self.log.info("Video %s goes on at the gateway; the next run of this task goes on with it", self._video_id)
-
-    def _check(self) -> None:
-        if self._killed:
-            raise errors.StoppedError("The task was asked to stop.")
+            self.log.info("Video %s continues at the gateway, and so does the next run of this task", self._video_id)
 
     def _finish(self, context: Context, stored: StoredVideo) -> dict[str, Any]:
         self._stored = stored
@@ -130,52 +176,17 @@ class CreateArguments(WisdomGateBaseOperator):
 
 @contextmanager
 def before_the_create() -> Iterator[None]:
-    """Say of whatever is refused in here that it cost nothing."""
+    """Add to an error that is raised in here that it cost nothing."""
     try:
         yield
     except (errors.ConfigurationError, errors.DestinationTakenError, errors.StorageError) as error:
-        error.next_step = f"{error.next_step or ''} {NO_CREATE}".lstrip()
+        error.advise(NO_CREATE)
         raise
 
 
-def deadline_of(context: Context, timeout: float, execution_timeout: timedelta | None) -> float:
-    """Return when a try gives up: Airflow does not enforce ``execution_timeout`` while a task is deferred."""
-    deadline = time.time() + timeout
-    started = getattr(context.get("ti"), "start_date", None)
-    if execution_timeout and started:
-        deadline = min(deadline, started.timestamp() + execution_timeout.total_seconds())
-    return deadline
-
-
 def how_to_wait_longer(timeout: float, execution_timeout: timedelta | None) -> str:
-    """Name what ended a wait, after its deadline."""
+    """Name the limit that ended a wait at its deadline."""
     if execution_timeout is None:
         return f"To wait longer in one try, raise timeout ({timeout:g} s)."
     theirs = execution_timeout.total_seconds()
     return f"One try waits for timeout ({timeout:g} s) or execution_timeout ({theirs:g} s), the shorter one: raise it."
-
-
-def destination_of(destination: str | None, context: Context) -> str:
-    """Return the given destination, or the one that a task instance has by default."""
-    if destination is not None:
-        return destination
-    ti = context["ti"]
-    return default_name(ti.dag_id, ti.run_id, ti.task_id, getattr(ti, "map_index", -1))
-
-
-def made_by(context: Context, retries: int | None) -> dict[str, Any]:
-    """Name the task instance that acts. ``round`` changes with a clear, and stays over automatic retries.
-
-    So does ``run_started`` (ISO 8601), which also tells a run from an earlier one of the same id.
-    """
-    ti = context.get("ti")
-    if ti is None:
-        return {}
-    tries = getattr(ti, "max_tries", None)
-    names = ("dag_id", "run_id", "task_id", "map_index")
-    started = getattr(context.get("dag_run"), "start_date", None)
-    return {
-        **{name: getattr(ti, name, None) for name in names},
-        "run_started": started.isoformat() if started else None,
-        "round": tries - (retries or 0) if isinstance(tries, int) else None,
-    }

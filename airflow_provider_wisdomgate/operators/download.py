@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wisdomgate.clips.destination import resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
-from airflow_provider_wisdomgate.clips.ledger import IfExists
 from airflow_provider_wisdomgate.gateway.routes import check_text
+from airflow_provider_wisdomgate.ledger.destination import resolve_destination
+from airflow_provider_wisdomgate.ledger.rules import IfExists
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination
-from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator, destination_of, made_by
+from airflow_provider_wisdomgate.operators.base import TaskFacts, WisdomGateBaseOperator
 from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
 if TYPE_CHECKING:
@@ -55,15 +55,17 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest."""
         check_text("video_id", self.video_id, "Give the id that a create returned.")
-        destination = resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
+        facts = TaskFacts.of(context, self.retries)
+        name = facts.name if self.destination is None else self.destination
+        destination = resolve_destination(name, self.hook.storage_path)
         tell_destination(context, destination)
         stored = self.hook.download_video(
             self.video_id,
             destination,
             if_exists=self.if_exists,
             max_bytes=self.max_bytes,
-            made_by=made_by(context, self.retries),
-            check=self._check,
+            made_by=facts.made_by,
+            control=self._stop,
             delete_after_download=self.delete_after_download,
         )
         return self._finish(context, stored)

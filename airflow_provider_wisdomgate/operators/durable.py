@@ -1,10 +1,11 @@
-"""Create, wait, store: one durable task. Thin: what happens is decided in clips/ledger.py and polling/decisions.py."""
+"""Create, wait, store: one durable task. Thin: ledger/rules.py and polling/decisions.py decide what happens."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -20,35 +21,37 @@ from airflow_provider_wisdomgate.arguments import (
     check_seconds,
     check_storing,
 )
-from airflow_provider_wisdomgate.clips.advice import command
-from airflow_provider_wisdomgate.clips.claim import ClipClaim, resume
-from airflow_provider_wisdomgate.clips.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
-from airflow_provider_wisdomgate.clips.ledger import Claim, Done, Follow, IfExists, OnLostCreate, Wanted, fingerprint
-from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.clips.memory import memory_of
-from airflow_provider_wisdomgate.clips.paid_video import GOES_ON, PaidVideo
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.killed import is_ended_by_person
+from airflow_provider_wisdomgate.ledger import rules
+from airflow_provider_wisdomgate.ledger.destination import Destination, destination_warning, resolve_destination
+from airflow_provider_wisdomgate.ledger.driver import GONE, ClipTask, mark_killed, place_of_round, record_deletion
+from airflow_provider_wisdomgate.ledger.rules import Claim, Done, IfExists, OnGone, OnLostCreate, Terms, Wanted
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
 from airflow_provider_wisdomgate.operators.base import (
+    TaskFacts,
     WisdomGateBaseOperator,
     before_the_create,
-    deadline_of,
-    destination_of,
     how_to_wait_longer,
-    made_by,
 )
-from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait
-from airflow_provider_wisdomgate.polling.events import result_of, video_of
+from airflow_provider_wisdomgate.polling.decisions import (
+    CONTENT_IN_TASK,
+    PollAgain,
+    Wait,
+    after_missing_content,
+    result_of,
+    video_of,
+)
 from airflow_provider_wisdomgate.triggers import BACKSTOP, WisdomGateVideoTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-DELETED = "Deleted, since its task was killed"
-KNOWN_EVERYWHERE_AFTER = 60.0
+# The trigger waits for content on behalf of a task; its words travel with the claim.
+MISSING = "missing"
 
 
 class DurableVideoOperator(WisdomGateBaseOperator):
@@ -60,15 +63,19 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         ``{dag_id}/{run_id}/{task_id}[-{map_index}].mp4``. (templated)
     :param if_exists: ``skip`` keeps the clip of the very same request, ``replace`` makes a new one in its place,
         ``fail`` fails. (templated)
+    :param on_gone: what to do if the gateway does not know a paid video any more, or does not have its content:
+        ``fail``, so that a person decides; or ``create`` another one and pay again, at most once until somebody clears
+        the task. (templated)
     :param timeout: how many seconds one try waits for the video. A shorter ``execution_timeout`` ends the wait, too.
-    :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.schedule.poll_delay`.
+    :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.decisions.poll_delay`.
     :param deferrable: wait in the triggerer, without a worker slot. Left out: Airflow's option
         ``[operators] default_deferrable``.
     :param on_lost_create: what to do after an earlier create whose answer was lost, and which may have been paid for:
         ``fail``, or ``create`` another one and perhaps pay twice. (templated)
     :param record_prompt: write the prompt into the manifest. Its hash is always there.
-    :param delete_on_kill: delete the video at the gateway when the task is killed, if the gateway can; the
-        next run then makes a new one. For a deferred task this needs Airflow 3.3.
+    :param delete_on_kill: delete the video at the gateway if a person ends the task (marks it as failed or success, or
+        clears it while it runs) before its clip is stored, and the gateway can; the next run then makes a new one. For
+        a deferred task this needs Airflow 3.3.
     :param delete_after_download: delete the video at the gateway once its clip is stored; a warning if the
         gateway cannot. A clip that is removed from storage cannot be fetched again then.
     :param min_balance: send no create while the account has less than this, in the gateway's own unit. Without effect
@@ -76,10 +83,11 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     :param max_bytes: refuse a larger clip, in bytes.
     """
 
-    template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create")
+    template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create", "on_gone")
     operator_extra_links = (WisdomGateVideoLink(),)
     lost_create_choices: tuple[OnLostCreate, ...] = ("fail", "create")
     prompt: str
+    _made_call: Call[Video] | None = None  # of this execution: a reference image is read once
 
     def __init__(
         self,
@@ -90,6 +98,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         poll_interval: float = 30.0,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_lost_create: OnLostCreate = "fail",
+        on_gone: OnGone = "fail",
         record_prompt: bool = True,
         delete_on_kill: bool = False,
         delete_after_download: bool = False,
@@ -107,6 +116,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self.on_lost_create = on_lost_create
+        self.on_gone = on_gone
         self.record_prompt = record_prompt
         self.max_bytes = max_bytes
 
@@ -118,180 +128,216 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         """Return what shapes the result besides the gateway and the prompt, in plain JSON types."""
         raise NotImplementedError
 
-    def _find_lost(self, lost: Manifest) -> Video | None:
-        """Find the video of a lost create at the gateway; None where that cannot be told."""
-        return None
+    def _list_videos(self) -> Iterable[Video]:
+        """List the gateway's videos, to find the video of a lost create."""
+        return ()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the manifest of the stored clip, or defer until the video is finished."""
+        facts = TaskFacts.of(context, self.retries)
         with before_the_create():
             self._check_arguments()
-            call = self._call()
-            claim = ClipClaim(
-                Destination(self._destination(context)),
-                self._wanted(call, context),
-                self.if_exists,
-                self.on_lost_create,
-                self._check,
-                memory_of(context),
-                self._find_lost,
-            )
-            tell_destination(context, claim.destination.uri)
-            step, manifest = claim.begin(longest_attempt(call))
+            terms = self._terms(facts)
+            clip = self._clip_task(place_of_round(self._places(facts), terms, facts.memory), facts)
+            if warning := destination_warning(clip.destination.uri):
+                self.log.warning(warning)
+            tell_destination(context, clip.destination.uri)
+            finds = self._list_videos if self.on_lost_create == "find" else None
+            step = clip.begin(self._wanted, finds)
         if isinstance(step, Done):
-            if self.delete_after_download and step.found.made_by == claim.wanted.made_by:
+            if self.delete_after_download and rules.is_same_round(step.found.made_by, facts.made_by):
                 self.hook.delete_copy(str(step.found.video_id))  # an earlier try stored it, and was killed before this
             return self._finish(context, step.found)
-        if self.delete_on_kill and isinstance(step, Follow) and self._was_deleted(manifest):
-            PaidVideo(claim.destination, manifest).record_failure(errors.VideoFailedError(DELETED))
-            step, manifest = claim.begin(longest_attempt(call))
-        wait = Wait(deadline_of(context, self.timeout, self.execution_timeout), self.poll_interval, since=time.time())
         if isinstance(step, Claim):
-            manifest = self._create(claim, manifest, call)
+            self._create(clip)
         else:
-            self.log.info("Going on with video %s, created before", manifest.video_id)
-        # A video that was just asked for cannot be ready; one from an earlier try may be.
-        poll_first = not isinstance(step, Claim)
-        return self._store(
-            context, claim.destination, manifest, lambda: self._wait(claim.destination, manifest, wait, poll_first)
-        )
+            self.log.info("Continuing with video %s, created before", clip.mine.video_id)
+        wait = self._new_wait(facts, clip)
+        # A video that was just requested cannot be ready; one of an earlier try may be.
+        return self._store(context, facts, clip, wait, lambda: self._wait(clip, wait, not isinstance(step, Claim)))
 
     def execute_complete(
         self, context: Context, event: dict[str, Any] | None = None, destination: str | None = None
     ) -> dict[str, Any]:
         """Store the video of the trigger's event, or raise the error of its end.
 
-        :param destination: as it was before the deferral. ``dag.test()`` loses it; then the XCom has it.
+        :param destination: of a task that an earlier version deferred; the event of this one has it.
         """
-        target = Destination(destination or told_destination(context) or self._destination(context))
-        manifest = resume(target, (event or {}).get("video_id"), lambda: self._wanted_or_unknown(context))
-        return self._store(context, target, manifest, lambda: self._seen_there(manifest, event))
+        facts, words = TaskFacts.of(context, self.retries), (event or {}).get("claim") or {}
+        place = words.get("destination") or destination or told_destination(context) or self._places(facts)[0]
+        clip = self._clip_task(place, facts)
+        clip.resume((event or {}).get("video_id"), words, self._wanted)
+        wait = self._new_wait(facts, clip)
+        wait = replace(wait, deadline=words.get("deadline") or wait.deadline, **words.get(MISSING) or {})
+        return self._store(context, facts, clip, wait, lambda: self._seen_there(clip, event))
 
-    def _seen_there(self, manifest: Manifest, event: Mapping[str, Any] | None) -> Video:
-        """Take the video out of an event, unless the connection was changed meanwhile: another gateway said it then."""
-        check_gateway(manifest.request.get("base_url"), self.hook.settings.base_url, self.wisdomgate_conn_id)
+    def _clip_task(self, destination: str, facts: TaskFacts) -> ClipTask:
+        return ClipTask(Destination(destination), self._terms(facts), self._stop, facts.memory, self.max_bytes)
+
+    def _terms(self, facts: TaskFacts) -> Terms:
+        return Terms(facts.made_by, self.if_exists, self.on_lost_create, self.on_gone)
+
+    def _places(self, facts: TaskFacts) -> list[str]:
+        """Return where this task's clip may be. The first place counts for a new clip.
+
+        Below each storage path that is configured, and under the name that an earlier version gave it.
+        """
+        names = [facts.name, facts.old_name] if self.destination is None else [self.destination]
+        paths: list[str | None] = [*self.hook.storage_paths] or [None]
+        return list(dict.fromkeys(resolve_destination(name, path) for name in names for path in paths))
+
+    def _new_wait(self, facts: TaskFacts, clip: ClipTask) -> Wait:
+        deadline = facts.deadline(self.timeout, self.execution_timeout)
+        created_at = clip.mine.created_at or clip.mine.claimed_at
+        return Wait(deadline, self.poll_interval, since=time.time(), created_at=created_at)
+
+    def _seen_there(self, clip: ClipTask, event: Mapping[str, Any] | None) -> Video:
+        """Return the video of an event, unless the connection was changed meanwhile: another gateway reported it."""
+        self._check_gateway(clip)
         return video_of(event, may_recreate=True)
 
-    def _wait(self, target: Destination, manifest: Manifest, wait: Wait, poll_first: bool) -> Video:
-        """Return the finished video; defers where it is not finished and a triggerer can wait."""
-        video_id = str(manifest.video_id)
+    def _check_gateway(self, clip: ClipTask) -> None:
+        check_gateway(clip.mine.request.get("base_url"), self.hook.settings.base_url, self.wisdomgate_conn_id)
+
+    def _wait(self, clip: ClipTask, wait: Wait, poll_first: bool) -> Video:
+        """Return the finished video; defers if it is not finished and a triggerer can wait."""
+        self._check_gateway(clip)
+        video_id = str(clip.mine.video_id)
         polled = self.hook.poll(video_id, wait) if poll_first else PollAgain(wait, delay=0.0)
         if isinstance(polled, PollAgain) and self.deferrable:
-            self._defer(video_id, target.uri, wait)
-        end = self.hook.wait_for_video(video_id, wait, self._check) if isinstance(polled, PollAgain) else polled
+            self._defer(clip, polled.wait)
+        end = self.hook.wait_for_video(video_id, polled.wait, self._stop) if isinstance(polled, PollAgain) else polled
         return result_of(end, may_recreate=True)
 
     def _store(
-        self, context: Context, target: Destination, manifest: Manifest, wait: Callable[[], Video]
+        self, context: Context, facts: TaskFacts, clip: ClipTask, wait: Wait, wait_for_video: Callable[[], Video]
     ) -> dict[str, Any]:
-        paid = PaidVideo(target, manifest, self.max_bytes, self._check, memory_of(context))
-        with self._accounting_for(paid):
-            stored = paid.finish(wait, self.hook.open_content)
-            if self.delete_after_download:
-                self.hook.delete_copy(str(stored.video_id))
-            return self._finish(context, stored)
+        try:
+            with self._accounting_for(context, clip):
+                stored = clip.finish(wait_for_video, self.hook.open_paid_content, self._content_wait(clip, wait))
+        except GONE as error:
+            if not clip.may_recreate():
+                error.advise(rules.gone_advice(clip.mine), replace=True)
+                raise
+            return self._store_another(context, facts, clip, error)
+        if self.delete_after_download:
+            self.hook.delete_copy(str(stored.video_id))
+        return self._finish(context, stored)
+
+    def _store_another(
+        self, context: Context, facts: TaskFacts, clip: ClipTask, error: errors.WisdomGateError
+    ) -> dict[str, Any]:
+        """Pay for another video in place of one that the gateway does not have any more."""
+        self.log.warning("Video %s is given up, and another one is created: %s", clip.mine.video_id, error.message)
+        clip.recreate(error, self._wanted)
+        self._create(clip)
+        wait = self._new_wait(facts, clip)
+        return self._store(context, facts, clip, wait, lambda: self._wait(clip, wait, poll_first=False))
+
+    def _content_wait(self, clip: ClipTask, wait: Wait) -> Callable[[errors.WisdomGateError], None]:
+        """Return what waits for the content of a finished video: in this task for a minute, then in the triggerer."""
+
+        def wait_for_content(error: errors.WisdomGateError) -> None:
+            nonlocal wait
+            step = after_missing_content(wait, error, time.time(), can_defer=self.deferrable)
+            if not isinstance(step, PollAgain):
+                raise step.error or error
+            wait = step.wait
+            if step.delay > CONTENT_IN_TASK:
+                self._defer(clip, wait, step.delay)
+            self.log.info("Video %s is finished, and its content is not there yet: %s", clip.mine.video_id, error)
+            self._stop.sleep(step.delay * random.uniform(0.8, 1.0))
+
+        return wait_for_content
 
     def _check_arguments(self) -> None:
         """Check everything that can be checked before money is spent."""
         check_storing(self.if_exists, self.max_bytes, self.delete_after_download)
         check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
+        check_choice("on_gone", self.on_gone, ("fail", "create"))
         for name in ("record_prompt", "delete_on_kill"):
             check_choice(name, getattr(self, name), (True, False))
         for name in ("timeout", "poll_interval"):
             check_seconds(name, getattr(self, name))
         check_credit("min_balance", self.min_balance)
+        if self.deferrable:
+            self.hook.check_deferrable()
 
-    def _create(self, claim: ClipClaim, mine: Manifest, call: Call[Video]) -> Manifest:
-        call = replace(call, idempotency_key=mine.claim_id)
+    def _create(self, clip: ClipTask) -> None:
+        call = replace(self._made_call or self._call(), idempotency_key=clip.mine.claim_id)
 
         def send(control: Control) -> Video:
             return self.hook.send_create(call, self.min_balance, control)
 
         try:
-            return claim.create(mine, send)
+            clip.create(send)
         except errors.LostCreateError as error:
             if self.on_lost_create == "fail":
                 raise
-            does = {"find": "looks for it in the gateway's list", "create": "creates anew and may pay twice"}
-            advice = f"A retry {does[self.on_lost_create]}, as on_lost_create={self.on_lost_create!r} says."
+            does = {"find": "looks for it in the gateway's list", "create": "creates another one and may pay twice"}
+            advice = f"A retry {does[self.on_lost_create]}, because on_lost_create={self.on_lost_create!r}."
             raise errors.WisdomGateError(error.message, next_step=advice, **error.facts) from error
 
-    def _destination(self, context: Context) -> str:
-        return resolve_destination(destination_of(self.destination, context), self.hook.storage_path)
-
     @contextmanager
-    def _accounting_for(self, paid: PaidVideo) -> Iterator[None]:
-        """Say what becomes of a video that was paid for, and do what ``delete_on_kill`` asks."""
-        self._video_id = str(paid.mine.video_id)
+    def _accounting_for(self, context: Context, clip: ClipTask) -> Iterator[None]:
+        """Delete the video if a person ended the task, and name the limit of a wait that timed out."""
+        self._video_id = str(clip.mine.video_id)
         try:
             yield
-        except errors.StoppedError:
-            if self.delete_on_kill:
-                self._delete(paid)
-            raise
         except errors.WaitTimeoutError as error:
-            error.next_step = f"{GOES_ON} {how_to_wait_longer(self.timeout, self.execution_timeout)}"
+            error.next_step = (
+                f"{rules.paid_advice(clip.mine)} {how_to_wait_longer(self.timeout, self.execution_timeout)}"
+            )
             raise
-        except errors.VideoNotFoundError as error:
-            # A deferred task's trigger deletes, and cannot write the manifest.
-            if self.delete_on_kill and _is_known_everywhere(paid.mine):
-                deleted = errors.VideoFailedError(DELETED, **error.facts)
-                paid.record_failure(deleted)
-                raise deleted from error
-            paid.memory.forget()  # or the next try would go on with the id that is not there
-            advice = f"To create it anew, and pay again: {command('forget', paid.destination.uri)}"
-            raise errors.VideoNotFoundError(error.message, next_step=advice, **error.facts) from error
+        except BaseException:  # Airflow 2 ends a killed task with an exception of its own
+            if self._stop.is_stopped and self.delete_on_kill:
+                self._delete(context, clip)
+            raise
 
-    def _was_deleted(self, manifest: Manifest) -> bool:
-        """Whether the gateway itself says that it has no such video: a deferred task's trigger deletes without a word.
-
-        Of a video that was asked for a moment ago it may say so before it is known everywhere.
-        """
-        if not _is_known_everywhere(manifest):
-            return False
+    def _delete(self, context: Context, clip: ClipTask) -> None:
+        """Delete the video of a task that a person ended; in doubt, delete nothing."""
+        video_id, words = str(clip.mine.video_id), clip.claim_words()
         try:
-            self.hook.get_video(str(manifest.video_id))
-        except errors.VideoNotFoundError:
-            return True
+            if not is_ended_by_person(context["ti"]):
+                self.log.warning("Video %s is kept: Airflow does not record that a person ended this task", video_id)
+                return
+            self._check_gateway(clip)
+            mark_killed(words, video_id)
+            try:
+                self.hook.delete_video(video_id)
+            except errors.WisdomGateError as refusal:
+                record_deletion(words, video_id, refusal)
+                raise
+            record_deletion(words, video_id)
         except errors.WisdomGateError as error:
-            self.log.warning("Whether video %s is there could not be found out: %s", manifest.video_id, error)
-        return False
+            self.log.warning("Video %s could not be deleted and continues at the gateway: %s", video_id, error)
 
-    def _delete(self, paid: PaidVideo) -> None:
-        try:
-            self.hook.delete_video(str(paid.mine.video_id))
-        except errors.WisdomGateError as error:
-            self.log.warning("Video %s could not be deleted and goes on: %s", paid.mine.video_id, error)
-        else:
-            paid.record_failure(errors.VideoFailedError(DELETED))
-
-    def _wanted(self, call: Call[Video], context: Context) -> Wanted:
+    def _wanted(self) -> Wanted:
+        self._made_call = call = self._call()
         request = {
             "base_url": self.hook.settings.base_url,
             "prompt_sha256": hashlib.sha256(self.prompt.encode()).hexdigest(),
             **self._request(call),
         }
         recorded = {**request, "prompt": self.prompt} if self.record_prompt else request
-        return Wanted(recorded, fingerprint(request), made_by=made_by(context, self.retries))
+        return Wanted(recorded, attempt_seconds=longest_attempt(call))
 
-    def _wanted_or_unknown(self, context: Context) -> Wanted:
-        try:
-            return self._wanted(self._call(), context)
-        except errors.WisdomGateError as error:  # say, the reference image is gone by now
-            self.log.warning("The request of this video cannot be told any more: %s", error)
-            return Wanted({}, made_by=made_by(context, self.retries))
-
-    def _defer(self, video_id: str, destination: str, wait: Wait) -> None:
+    def _defer(self, clip: ClipTask, wait: Wait, delay: float | None = None) -> None:
+        """Defer until the video is finished, or for ``delay`` seconds until its content may be there."""
+        # Of a wait for content only: a finished video ends a row of "unknown" answers to polls.
+        counts = {name: getattr(wait, name) for name in ("not_found", "not_found_since")}
+        missing = None if delay is None else counts
+        claim = {**clip.claim_words(), "deadline": wait.deadline, MISSING: missing}
         self.defer(
             trigger=WisdomGateVideoTrigger(
-                video_id, self.wisdomgate_conn_id, self.poll_interval, wait.deadline, self.delete_on_kill
+                str(clip.mine.video_id),
+                self.wisdomgate_conn_id,
+                self.poll_interval,
+                wait.deadline,
+                self.delete_on_kill,
+                claim,
+                None if delay is None else time.time() + delay,
             ),
             method_name="execute_complete",
-            kwargs={"destination": destination},
             timeout=timedelta(seconds=max(wait.deadline - time.time(), 0.0)) + BACKSTOP,
         )
-
-
-def _is_known_everywhere(manifest: Manifest) -> bool:
-    """Whether a video is old enough that a gateway's "there is none" counts: else it would be paid for twice."""
-    return time.time() - (manifest.created_at or 0.0) >= KNOWN_EVERYWHERE_AFTER

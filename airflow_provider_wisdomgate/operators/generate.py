@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.ledger import OnLostCreate, Wanted, found_again
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.retry import has_no_route
 from airflow_provider_wisdomgate.gateway.routes import Call, Part
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.ledger.rules import OnLostCreate
 from airflow_provider_wisdomgate.operators.base import CreateArguments
 from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
 from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
@@ -46,13 +45,12 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
             request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
         return request
 
-    def _find_lost(self, lost: Manifest) -> Video | None:
+    def _list_videos(self) -> Iterable[Video]:
         try:
-            listed = self.hook.list_videos()
+            return self.hook.list_videos()
         except errors.WisdomGateError as error:
             if error.is_transient and not has_no_route(error):
-                advice = "A retry looks again for the lost create in the gateway's list."
-                raise type(error)(error.message, next_step=advice, **error.facts) from error
+                error.advise("A retry looks for the lost create in the gateway's list again.", replace=True)
+                raise
             self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
-            return None
-        return found_again(lost, Wanted({"model": self.model}), listed, self.prompt)
+            return ()

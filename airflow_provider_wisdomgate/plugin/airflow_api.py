@@ -103,13 +103,8 @@ class Airflow:
         return Told(None, is_reference)
 
     async def instance(self, ti: TaskRef) -> dict[str, Any] | None:
-        """Return the task instance as the API shows it, None where there is none or the viewer may not see it."""
+        """Return the task instance as the API shows it, None if there is none or the viewer may not see it."""
         return await self.get_if_allowed(ti.api_path if ti.map_index < 0 else f"{ti.api_path}/{ti.map_index}")
-
-    async def state(self, ti: TaskRef) -> str | None:
-        """Return the task instance's state, None where it has none or the viewer may not know."""
-        state = (await self.instance(ti) or {}).get("state")
-        return state if isinstance(state, str) else None
 
     async def siblings(self, ti: TaskRef) -> tuple[list[dict[str, Any]], int]:
         """Return a page of the mapped task's instances, the one that holds ``ti``, and how many there are in all."""
@@ -120,13 +115,13 @@ class Airflow:
             "total_entries", 0
         )
 
-    async def about(self, ti: TaskRef) -> tuple[str | None, list[dict[str, Any]], int]:
-        """Return state, siblings and how many siblings there are."""
-        state, (siblings, total) = await asyncio.gather(self.state(ti), self.siblings(ti))
-        return state, siblings, total
+    async def about(self, ti: TaskRef) -> tuple[dict[str, Any] | None, list[dict[str, Any]], int]:
+        """Return the instance, its siblings and how many siblings there are."""
+        row, (siblings, total) = await asyncio.gather(self.instance(ti), self.siblings(ti))
+        return row, siblings, total
 
     async def get_if_allowed(self, path: str, **params: Any) -> dict[str, Any] | None:
-        """Return what :meth:`get` does, and None where the viewer is refused."""
+        """Return what :meth:`get` returns, and None if the viewer is refused."""
         try:
             return await self.get(path, **params)
         except RefusedError:

@@ -1,7 +1,7 @@
 """The routes of the player, of a run's page and of a DAG's. Only the API server imports this.
 
 Each route asks Airflow whether the viewer may see the DAG. A client names a task instance or a run, never a file.
-Whatever is not served answers with one and the same 404.
+All that is not served gets one and the same 404.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -26,13 +27,14 @@ from airflow_provider_wisdomgate.plugin import AIRFLOW_KEY
 from airflow_provider_wisdomgate.plugin.airflow_api import Airflow, RefusedError, RunRef, TaskRef
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip, find_clip
 from airflow_provider_wisdomgate.plugin.dag_page import DagView, dag_page
+from airflow_provider_wisdomgate.plugin.labels import UNREADABLE
 from airflow_provider_wisdomgate.plugin.layout import STYLE_HASH
 from airflow_provider_wisdomgate.plugin.pages import PlayerView, page
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
-from airflow_provider_wisdomgate.plugin.run_api import Run, runs_of
+from airflow_provider_wisdomgate.plugin.run_api import Instance, Run, instance_of, runs_of
 from airflow_provider_wisdomgate.plugin.run_clips import clips_of, likely_places
 from airflow_provider_wisdomgate.plugin.run_page import RunView, run_page
-from airflow_provider_wisdomgate.plugin.run_sums import Sums, sums_of
+from airflow_provider_wisdomgate.plugin.run_sums import Sums, clip_of, sums_of
 from airflow_provider_wisdomgate.plugin.served_paths import prefixes_of
 
 log = logging.getLogger(__name__)
@@ -77,13 +79,14 @@ TaskOfPath = Annotated[TaskRef, Depends(task_of)]
 
 @app.get("/ti/{dag_id}/{run_id}/{task_id}/{map_index}/player")
 async def player(request: Request, ti: TaskOfPath) -> Response:
-    """Show the clip of a task instance, or say why there is none."""
+    """Show the clip of a task instance, or why there is none."""
     airflow = _airflow(request)
     found, is_reference = await _find(airflow, ti)
-    state, siblings, total = await airflow.about(ti)
+    row, siblings, total = await airflow.about(ti)
+    clip = replace(clip_of(instance_of(ti.run, row) if row else Instance(ti, ""), found), is_reference=is_reference)
     is_tab = "tab" in request.query_params
     may_download = FRAME_ALLOWS_DOWNLOAD or not is_tab
-    view = PlayerView(ti, found, state, siblings, total, time.time(), is_reference, is_tab, may_download)
+    view = PlayerView(ti, clip, siblings, total, time.time(), is_tab, may_download)
     is_something = found is not None or (siblings and ti.map_index < 0)
     return HTMLResponse(page(view), 200 if is_something else 404, PAGE_HEADERS)
 
@@ -106,7 +109,7 @@ def run_of(dag_id: str, run_id: str) -> RunRef:
 
 @app.get("/run/{dag_id}/{run_id}/videos")
 async def run(request: Request, run: Annotated[RunRef, Depends(run_of)]) -> Response:
-    """Show what became of all clips of a run."""
+    """Show the state of all clips of a run."""
     try:
         clips = await clips_of(_airflow(request), run, _prefixes())
     except RefusedError as error:
@@ -118,7 +121,7 @@ async def run(request: Request, run: Annotated[RunRef, Depends(run_of)]) -> Resp
 
 @app.get("/dag/{dag_id}/videos")
 async def dag(request: Request, dag_id: str) -> Response:
-    """Show what became of the latest runs of a DAG."""
+    """Show the latest runs of a DAG."""
     if dag_id == "~":
         raise HTTPException(404)
     airflow, number = _airflow(request), _page(request)
@@ -161,7 +164,7 @@ async def _find(airflow: Airflow, ti: TaskRef) -> tuple[FoundClip | None, bool]:
         raise HTTPException(error.status) from error
     except StorageError as error:
         log.warning("%s", error)
-        raise HTTPException(503, "The API server cannot read the storage; its log says why.") from error
+        raise HTTPException(503, UNREADABLE) from error
 
 
 def _first(places: Sequence[str], dag_id: str, prefixes: Sequence[str]) -> FoundClip | None:
@@ -175,7 +178,7 @@ def _prefixes() -> tuple[str, ...]:
 
 
 def _send(request: Request, found: FoundClip, size: int) -> Response:
-    validator = f'"{found.manifest.sha256}"'
+    validator = f'"{found.manifest.sha256 if found.manifest else None}"'
     headers = {**MEDIA_HEADERS, "ETag": validator, "Content-Disposition": _disposition(request, found)}
     asked = request.headers.get("range") if request.headers.get("if-range") in (None, validator) else None
     try:

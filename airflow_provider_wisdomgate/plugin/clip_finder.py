@@ -1,4 +1,4 @@
-"""Finds the clip that an XCom points to, if its own manifest says it is that DAG's. Never writes.
+"""Finds the clip that an XCom points to, if its own manifest names that DAG. Never writes.
 
 Blocking: called in threads. Nothing stays open between two reads, so a viewer who leaves leaves nothing behind.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import MANIFEST, Destination
-from airflow_provider_wisdomgate.clips.folder import age_at
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger.destination import MANIFEST, Destination
+from airflow_provider_wisdomgate.ledger.folder import age_at
+from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.rules import Action, damage_actions, next_actions, state_of
 from airflow_provider_wisdomgate.plugin.served_paths import ClipLocation, served_location
 
 CHUNK = 1024**2
@@ -23,20 +24,34 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoundClip:
-    """A manifest that names the DAG, and how many bytes stand where it says (None: nothing, or not read).
+    """A manifest that names the DAG, or one that cannot be read, and the bytes of the clip beside it.
 
-    :param age: seconds since the manifest was written; told while a create is under way.
+    :param manifest: None if it cannot be read; ``problem`` is the reason.
+    :param size: None: there is no clip, or its size was not read.
+    :param age: seconds since the manifest was written; read while a create is in progress.
     """
 
     location: ClipLocation
     destination: Destination
-    manifest: Manifest
-    size: int | None
+    manifest: Manifest | None
+    size: int | None = None
     age: float = 0.0
+    problem: errors.DamagedManifestError | None = None
 
     @property
     def is_playable(self) -> bool:
-        return self.manifest.phase == "stored" and bool(self.size) and self.size == self.manifest.size
+        found = self.manifest
+        return found is not None and found.phase == "stored" and bool(self.size) and self.size == found.size
+
+    def state(self, is_waited_for: bool | None) -> str:
+        """Return one of ``rules.STATES``."""
+        return state_of(self.manifest, self.age, self.size, is_waited_for=is_waited_for)
+
+    def actions(self, state: str) -> tuple[Action, ...]:
+        """Return what a person can do about it."""
+        if self.manifest is None:
+            return damage_actions(self.destination.uri, self.problem)
+        return next_actions(state, self.manifest, self.age)
 
     def chunks(self, start: int, end: int) -> Iterator[bytes]:
         """Yield the bytes from ``start`` to before ``end``."""
@@ -49,7 +64,7 @@ def find_clip(
 ) -> FoundClip | None:
     """Return what a viewer of the DAG may see at a URI, None for everything else.
 
-    :param listed: the sizes of clips by URI, as a listing has told them a moment ago.
+    :param listed: the sizes of clips by URI, from a listing a moment ago.
     :raises StorageError: the storage cannot be read from here.
     """
     location = served_location(uri, prefixes)
@@ -57,7 +72,10 @@ def find_clip(
         return None
     try:
         destination = Destination(location.uri)
-        manifest = destination.read()
+        try:
+            manifest = destination.read()
+        except errors.DamagedManifestError as problem:  # it names no DAG, and nothing of it is shown
+            return FoundClip(location, destination, None, problem=problem)
         if manifest is None or not _is_of(manifest, dag_id):
             return None
         size = (listed or {}).get(location.uri) if manifest.phase == "stored" else None
@@ -76,6 +94,6 @@ def _is_of(manifest: Manifest, dag_id: str) -> bool:
 
 
 def _is_manifest_a_symlink(location: ClipLocation) -> bool:
-    """Tell whether a local manifest is a symlink; the clip's own path is resolved already."""
+    """Whether a local manifest is a symlink; the clip's own path is resolved already."""
     path = location.uri + MANIFEST
     return location.scheme == "file" and os.path.realpath(path) != path

@@ -20,9 +20,9 @@ NO_RUNS = "The DAG has no runs, or there is no such DAG."
 
 @dataclass(frozen=True)
 class DagView:
-    """What one page shows.
+    """The values of one page.
 
-    :param rows: runs and their sums; None where the page was full of clips before.
+    :param rows: runs and their sums; None if the rows above have filled the page.
     :param page: counted from 1.
     """
 
@@ -48,7 +48,7 @@ def _table(view: DagView) -> Html:
     names = [name for name in NUMBERS if name not in RARE]
     heads = [tag("th", name, scope="col") for name in ("run", "state", "when", *(NUMBERS[each][0] for each in names))]
     rows = [_row(view, run, sums, names) for run, sums in view.rows]
-    caption = tag("caption", "What came of each run's videos, the latest run first")
+    caption = tag("caption", "The videos of each run, the latest run first")
     table = tag("table", caption, tag("thead", tag("tr", *heads)), tag("tbody", *rows))
     last = max(1, -(-view.total // RUNS_PER_PAGE))
     more = pager(view.page, last, lambda number: query(view.is_tab, page=number), "More runs")

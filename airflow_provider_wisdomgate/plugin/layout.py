@@ -1,4 +1,4 @@
-"""What all pages share: the document around a body, the style, addresses and times. Pure. No JavaScript."""
+"""Shared by all pages: the document around a body, the style, addresses and times. Pure. No JavaScript."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def query(is_tab: bool, **values: Any) -> str:
 
 
 def time_of(epoch: Any, now: float | None) -> Html | None:
-    """Return a moment (epoch seconds), None for what is no time; with how far away it is, if now is told."""
+    """Return a moment (epoch seconds), None for a value that is no time; with the distance from ``now``, if given."""
     at = labels.moment(epoch)
     if at is None:
         return None
     away = "" if now is None else f" ({labels.distance(epoch, now)})"
-    return tag("time", f"{at:%Y-%m-%d %H:%M} UTC{away}", datetime=at.isoformat())
+    return Html(tag("time", f"{at:%Y-%m-%d %H:%M} UTC", datetime=at.isoformat()) + away)
 
 
 def epoch_of(iso: str | None) -> float | None:
@@ -59,7 +59,7 @@ def copyable(value: Any) -> Html | None:
 
 
 def pager(page: int, last: int, address: Any, label: str) -> Html | None:
-    """Return links to the pages before and after, None where there is only one.
+    """Return links to the pages before and after, None if there is only one.
 
     :param address: makes the address of a page, counted from 1.
     """

@@ -1,8 +1,8 @@
 """Asks Airflow which task instances of a run make clips, in a few requests however many there are.
 
-The API lists XComs without their values, so a run of 1,000 clips would cost 1,000 requests to find out where they are.
-Where a clip is follows from the task's rendered fields instead, which the list of task instances does have; see
-run_places.py. Where it follows from nothing, the XCom is asked for after all.
+The API lists XComs without their values, so a run of 1,000 clips would cost 1,000 requests for their places.
+The list of task instances has the rendered fields, and the place of a clip follows from them: see run_places.py. If it
+does not, the XCom is read after all.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ AT_ONCE = 4
 class Instance:
     """A task instance that makes a clip.
 
-    :param label: its name by ``map_index_template``, None where it has none.
+    :param label: its name by ``map_index_template``, None if it has none.
     :param rendered: its rendered template fields; empty before it has begun, and once Airflow has forgotten them.
-    :param since: when its try began, ISO 8601.
+    :param state: None: not scheduled yet; an empty text: the viewer may not see it.
+    :param since: when its try began, ISO 8601; likewise the next two.
+    :param seen: the latest heartbeat of its triggerer. A trigger itself writes nothing between two polls.
+    :param deferred: when its trigger was made.
+    :param tries: how many of its tries were scheduled.
     """
 
     ref: TaskRef
@@ -38,6 +42,9 @@ class Instance:
     label: str | None = None
     rendered: Mapping[str, Any] = field(default_factory=dict)
     since: str | None = None
+    seen: str | None = None
+    deferred: str | None = None
+    tries: int = 0
 
     @property
     def name(self) -> str:
@@ -65,7 +72,7 @@ async def instances_of(airflow: Airflow, run: RunRef) -> list[Instance]:
     found = await asyncio.gather(*(_instances_of_task(airflow, run, task, turns) for task in tasks))
     # An Airflow that knows no filter by task answers each request with all of them: that is filtered here, too.
     known = {(each["task_id"], each["map_index"]): each for rows in found for each in rows if each["task_id"] in tasks}
-    return [instance_of(run, known[key]) for key in sorted(known) if known[key].get("state") != "removed"]
+    return [instance_of(run, known[key]) for key in sorted(known)]
 
 
 async def runs_of(airflow: Airflow, dag_id: str, page: int) -> tuple[list[Run], int]:
@@ -85,7 +92,7 @@ async def runs_of(airflow: Airflow, dag_id: str, page: int) -> tuple[list[Run], 
 
 
 async def _clip_tasks(airflow: Airflow, run: RunRef) -> list[str]:
-    """Return the tasks of today's DAG that are ours, and those that have told a destination in this run.
+    """Return the tasks of today's DAG that are ours, and those that have recorded a destination in this run.
 
     An older version of the DAG may have had others. The list is by map index, so that each task comes early in it.
     """
@@ -128,4 +135,7 @@ def instance_of(run: RunRef, row: Mapping[str, Any]) -> Instance:
         label if isinstance(label, str) and label != str(ref.map_index) else None,
         rendered if isinstance(rendered, Mapping) else {},
         row.get("start_date"),
+        (row.get("triggerer_job") or {}).get("latest_heartbeat"),
+        (row.get("trigger") or {}).get("created_date"),
+        row.get("try_number") or 0,
     )

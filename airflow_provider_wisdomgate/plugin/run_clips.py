@@ -1,4 +1,4 @@
-"""Finds the clips of a run and reads their manifests, many at a time and never more than so many. Never writes."""
+"""Finds the clips of a run and reads their manifests, several at a time. Never writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_wisdomgate.plugin.run_sums import RunClip, clip_of
 READERS = 16
 # Clips of a page whose place follows from nothing, so that each costs a request to Airflow (5 to 15 ms).
 MAX_ASKED = 100
-# Where a task runs, this one stands there first; where it is done, either may.
+# A running task has written the first one only.
 KEYS = (DESTINATION_KEY, RETURN_KEY)
 
 # Seconds, and clips: who filters and turns pages does not wait for the same 1,000 clips each time.
@@ -52,7 +52,7 @@ async def clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> li
 
 
 async def likely_places(airflow: Airflow, ti: TaskRef, prefixes: Sequence[str]) -> list[str]:
-    """Work out where the clip of a task may be whose XComs do not say it."""
+    """Compute where the clip of a task may be if its XComs do not name the place."""
     row = await airflow.instance(ti)
     return _places(instance_of(ti.run, row), {}, prefixes) if row else []
 
@@ -63,12 +63,12 @@ async def _clips_of(airflow: Airflow, run: RunRef, prefixes: Sequence[str]) -> l
     places = [_places(each, roots, prefixes) for each in instances]
     sizes = await _sizes(instances, places, prefixes)
     reads = (_read(*each, prefixes, sizes) for each in zip(instances, places, strict=True))
-    clips = list(await asyncio.gather(*reads))
+    clips = [clip for clip in await asyncio.gather(*reads) if clip.is_shown]
     return await _ask_for_the_rest(airflow, clips, roots, prefixes)
 
 
 async def _roots(airflow: Airflow, instances: Sequence[Instance]) -> Mapping[Group, str | None]:
-    """Find out the storage paths of the tasks, by one clip each; None where a clip's name does not tell its place."""
+    """Find out the storage paths of the tasks, by one clip each; None if a clip's name does not determine it."""
     chosen = samples(instances)
     answers = await asyncio.gather(*(airflow.told(each.ref, KEYS) for each in chosen.values()))
     told = zip(chosen.items(), answers, strict=True)
@@ -76,7 +76,7 @@ async def _roots(airflow: Airflow, instances: Sequence[Instance]) -> Mapping[Gro
 
 
 def _places(instance: Instance, roots: Mapping[Group, str | None], prefixes: Sequence[str]) -> list[str]:
-    """Return where to look; where no clip has told the storage path, below whatever may be served."""
+    """Return the places to look at: below every served path if no clip has shown the storage path."""
     if not has_begun(instance):
         return []
     group = group_of(instance)
@@ -98,7 +98,7 @@ async def _sizes(
 async def _ask_for_the_rest(
     airflow: Airflow, clips: list[RunClip], roots: Mapping[Group, str | None], prefixes: Sequence[str]
 ) -> list[RunClip]:
-    """Ask one by one for clips that should be there and are not where they were looked for."""
+    """Ask one by one for clips that should be there and were not found at their computed places."""
     lost = [number for number, clip in enumerate(clips) if _should_be_there(clip, roots)][:MAX_ASKED]
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -127,7 +127,7 @@ async def _read(
     instance: Instance, places: Sequence[str], prefixes: Sequence[str], sizes: Mapping[str, int] | None = None
 ) -> RunClip:
     if not places:
-        return clip_of(instance, None, 0.0)
+        return clip_of(instance, None)
     return await _in_a_thread(_read_first, instance, places, prefixes, sizes)
 
 
@@ -144,11 +144,11 @@ def _read_first(
     for place in places:
         try:
             if found := _find(place, instance.ref.dag_id, tuple(prefixes), sizes):
-                return clip_of(instance, found, found.age)
+                return clip_of(instance, found)
         except StorageError as error:
             log.warning("%s", error)
             is_unreadable = True
-    return clip_of(instance, None, 0.0, is_unreadable=is_unreadable)
+    return clip_of(instance, None, is_unreadable=is_unreadable)
 
 
 def _remembered(key: Key) -> FoundClip | None:

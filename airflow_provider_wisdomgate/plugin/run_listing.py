@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.exceptions import WisdomGateError
+from airflow_provider_wisdomgate.ledger.destination import Destination
 from airflow_provider_wisdomgate.plugin.served_paths import ClipLocation, served_location
 
 # Their listings begin at a name and come in pages; the others' read all that is before it, or the whole folder.
 LISTABLE = frozenset({"s3", "s3a", "gs", "gcs"})
 # Fewer clips of a folder are looked at sooner than it is listed.
 FEWEST = 50
-# A folder may be far larger than the run: after a page in which so many names tell no more than one clip, it is left.
+# A folder may be far larger than the run: the listing stops after a page with fewer clips than one in this many names.
 PAGE = 1000
 NAMES_PER_CLIP = 20
 
@@ -37,12 +37,12 @@ def folders_of(places: Iterable[str], prefixes: Iterable[str]) -> list[list[Clip
 
 
 def sizes_in(folder: list[ClipLocation]) -> Mapping[str, int]:
-    """Return the sizes of these clips of one folder by URI, as far as a listing tells them soon enough."""
+    """Return the sizes of these clips of one folder by URI, as far as the listing is worth its requests."""
     uris = {location.parts[-1]: location.uri for location in folder}
     first = min(uris)
     sizes: dict[str, int] = {}
     try:
-        # What is before the first clip is not asked for: its name without the last letter comes before it.
+        # Start just before the first clip: its name without the last letter sorts before it.
         for number, file in enumerate(Destination(uris[first]).siblings(first[:-1]), start=1):
             if uri := uris.get(file.name):
                 sizes[uri] = file.size

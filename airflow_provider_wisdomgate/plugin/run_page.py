@@ -7,44 +7,47 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_wisdomgate.clips.advice import amount_of
+from airflow_provider_wisdomgate.ledger.rules import GROUPS, amount_of
 from airflow_provider_wisdomgate.links import player_url
+from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.airflow_api import RunRef
 from airflow_provider_wisdomgate.plugin.html import Html, tag
 from airflow_provider_wisdomgate.plugin.layout import document, pager, query
-from airflow_provider_wisdomgate.plugin.run_sums import CREATES, GROUPS, WANTED, RunClip, Sums, chosen
-from airflow_provider_wisdomgate.plugin.run_tiles import state_words, tile
+from airflow_provider_wisdomgate.plugin.run_sums import ALL_STATES, CREATES, WANTED, RunClip, Sums, chosen, states_of
+from airflow_provider_wisdomgate.plugin.run_tiles import tile
 
 CLIPS_PER_PAGE = 48
 # From {prefix}/wisdomgate/run/{dag}/{run}/videos
 TO_AIRFLOW = "../" * 4
+
+
+def _meaning(group: str) -> str:
+    """Explain a group by the states that it counts."""
+    return " ".join(labels.sentence(f"{state.label}: {state.means}") for state in states_of(group))
+
+
 # A name and a meaning for each number.
 NUMBERS = {
-    WANTED: ("wanted", "Task instances that make a clip, but for skipped ones. All up to not found add up to it."),
-    "stored": ("stored", "The clip is there, as long as its manifest says."),
-    "making": ("being made", "A create is under way, or the video is paid for and not fetched yet."),
-    "waiting": ("not begun", "The task has not asked for a video yet."),
-    "failed": ("failed", "No clip is there, and another try may help: it failed, a task before it did, or it is gone."),
-    "needs-you": ("need you", "No try gets on by itself: a create whose answer was lost, or a refused request."),
-    "unknown": ("not found", "No manifest of this DAG stands where this page may look."),
-    "skipped": ("skipped", "The task was skipped: no video is wanted."),
+    WANTED: ("wanted", "Task instances that make a clip, without the skipped ones: the sum of all up to not found."),
+    **{group: (words, _meaning(group)) for group, words in GROUPS.items()},
     CREATES: (
         "creates sent",
-        "Creates of this run that the manifests tell of; one that is under way or lost counts. A manifest tells of its "
-        "last create, so there were more where a failed clip was asked for again. Clips of an earlier run cost none.",
+        "Creates of this run that the manifests record; a create that is in progress or lost counts. A manifest "
+        "records its last create, so there were more if a failed clip was requested again. An earlier run's clip costs "
+        "none.",
     ),
     "seconds": ("of video", "The length of the stored clips, by their manifests."),
     "bytes": ("in storage", "The bytes of the stored clips."),
 }
-# Shown only where they count something.
+# Shown only if they count something.
 RARE = ("unknown", "skipped")
 NO_CLIPS = "No task of this run makes a clip, or there is no such run."
-UNREADABLE = "The API server could not read the manifests of {} clips; its log says why."
+UNREADABLE = "The API server could not read the manifests of {} clips; its log has the reason."
 
 
 @dataclass(frozen=True)
 class RunView:
-    """What one page shows.
+    """The values of one page.
 
     :param choice: a filter, as :func:`run_sums.chosen` reads it.
     :param page: counted from 1.
@@ -77,7 +80,7 @@ def _header(view: RunView) -> Html:
     page = f"{TO_AIRFLOW}dags/{quote(run.dag_id, safe='')}/runs/{quote(run.run_id, safe='')}"
     back = None if view.is_tab else tag("a", "Back to the run", href=page)
     title = tag("div", tag("p", run.dag_id, class_="where"), tag("h1", run.run_id))
-    again = tag("a", "Look again", href=view.address(view.choice, view.page)) if view.clips else None
+    again = tag("a", "Refresh", href=view.address(view.choice, view.page)) if view.clips else None
     return tag("header", title, again, tag("a", "All runs", href=dag), back)
 
 
@@ -115,7 +118,7 @@ def _grid(view: RunView) -> Html:
     first = (page - 1) * CLIPS_PER_PAGE
     shown = clips[first : first + CLIPS_PER_PAGE]
     tiles = [tile(each, f"{TO_AIRFLOW}{_player(each)}", view.is_tab, view.now) for each in shown]
-    name = NUMBERS[choice][0] if choice in NUMBERS else state_words(choice)
+    name = NUMBERS[choice][0] if choice in NUMBERS else ALL_STATES[choice].label if choice in ALL_STATES else choice
     count = f"{first + 1}–{first + len(shown)} of {len(clips):,}" if last > 1 else f"{len(clips)}"  # noqa: RUF001
     headline = tag("h2", f"Clips: {name} ", tag("span", count, class_="count"))
     more = pager(page, last, lambda number: view.address(view.choice, number), "More clips")

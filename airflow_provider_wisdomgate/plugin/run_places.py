@@ -1,4 +1,4 @@
-"""Says where a clip may be, from what Airflow tells of its task. Pure; a guess: only the manifest there proves it.
+"""Computes where a clip may be, from what Airflow knows of its task. Pure; a guess: only the manifest there proves it.
 
 A relative destination goes below a storage path that depends on the connection, which a viewer may not read. So one
 clip of a task is asked for by its XCom, and what stands before its own name in that URI is the others' storage path.
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import resolve_destination
 from airflow_provider_wisdomgate.clips.names import default_name
 from airflow_provider_wisdomgate.clips.stores.local import PLAIN
+from airflow_provider_wisdomgate.ledger.destination import resolve_destination
 from airflow_provider_wisdomgate.plugin.run_api import Instance
 
-# Until then a task has not looked at its destination.
+# In these states a try has not looked at its destination; an earlier one may have.
 NOT_BEGUN = (None, "none", "scheduled", "queued", "upstream_failed", "skipped")
-# Of these states an instance has most likely told where its clip is.
+# An instance in one of these states has most likely recorded its destination; the first are the likeliest.
 TELLING = ("success", "deferred", "running", "up_for_retry", "up_for_reschedule", "failed")
 
 # Tasks that share a storage path: those of a task and a connection.
@@ -26,7 +26,8 @@ Group = tuple[str, str | None]
 
 def has_begun(instance: Instance) -> bool:
     """Whether there may be a manifest."""
-    return instance.state not in NOT_BEGUN
+    earlier = instance.tries - (instance.state in ("scheduled", "queued"))
+    return instance.state not in NOT_BEGUN or earlier > 0
 
 
 def group_of(instance: Instance) -> Group:
@@ -36,7 +37,7 @@ def group_of(instance: Instance) -> Group:
 
 
 def samples(instances: Iterable[Instance]) -> Mapping[Group, Instance]:
-    """Choose one instance of each group to ask for its place, where its name alone does not tell it."""
+    """Choose one instance of each group to ask for its place, if its name alone does not determine it."""
     chosen: dict[Group, Instance] = {}
     for each in instances:
         if not has_begun(each) or is_absolute(name_of(each)):
@@ -48,7 +49,7 @@ def samples(instances: Iterable[Instance]) -> Mapping[Group, Instance]:
 
 
 def root_of(uri: str | None, sample: Instance) -> str | None:
-    """Return the storage path that a sample's place has before its name, None where that is not its name."""
+    """Return the storage path that a sample's place has before its name, None if that is not its name."""
     name = name_of(sample)
     for ending in (f"/{name}", f"/{quote(name, safe=PLAIN)}"):
         if uri and uri.endswith(ending):
@@ -57,7 +58,7 @@ def root_of(uri: str | None, sample: Instance) -> str | None:
 
 
 def place_of(instance: Instance, root: str | None) -> str | None:
-    """Return where the clip is if the storage path is this one, None where that cannot be said."""
+    """Return where the clip is if the storage path is this one, None if that is not determined."""
     try:
         return resolve_destination(name_of(instance), root)
     except errors.ConfigurationError:

@@ -1,4 +1,4 @@
-"""Says what became of a run's clips, and adds them up. Pure; the words for a manifest are those of clips/states.py."""
+"""Finds the state of each clip of a run, and adds them up. Pure; the states and their words are those of rules.py."""
 
 from __future__ import annotations
 
@@ -8,36 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
-from airflow_provider_wisdomgate.clips.states import MEANINGS, state_of
+from airflow_provider_wisdomgate.ledger import rules
+from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.rules import STATES, WITHOUT_RECORD, Action, State
 from airflow_provider_wisdomgate.plugin.clip_finder import FoundClip
-from airflow_provider_wisdomgate.plugin.labels import UNFINISHED_STATES
 from airflow_provider_wisdomgate.plugin.run_api import Instance
 
-# For task instances without a manifest.
-WITHOUT_MANIFEST = {
-    "waiting": "the task has not asked for a video yet",
-    "blocked": "a task before it failed, so nothing was asked for",
-    "skipped": "the task was skipped: no video is wanted",
-    "unknown": "no manifest of this DAG was found where this page may look",
-}
-ALL_STATES = {**MEANINGS, **WITHOUT_MANIFEST}
-# What each number counts, in the order of the page. Together these are all that is wanted.
-GROUPS: dict[str, frozenset[str]] = {
-    "stored": frozenset({"stored"}),
-    "making": frozenset({"creating", "created"}),
-    "waiting": frozenset({"waiting"}),
-    "failed": frozenset({"failed", "missing", "blocked"}),
-    "needs-you": frozenset({"lost", "refused"}),
-    "unknown": frozenset({"unknown"}),
-}
+ALL_STATES = {**STATES, **WITHOUT_RECORD}
+MEMBERS = {group: {name for name, state in ALL_STATES.items() if state.group == group} for group in rules.GROUPS}
 # Filters that are no group.
 WANTED, CREATES = "wanted", "creates"
 
 
 @dataclass(frozen=True)
 class RunClip:
-    """A task instance and what stands at its destination.
+    """A task instance and the record at its destination.
 
     :param state: one of ``ALL_STATES``.
     :param is_unreadable: the storage did not answer.
@@ -51,14 +36,40 @@ class RunClip:
     is_reference: bool = False
 
     @property
+    def about(self) -> State:
+        return ALL_STATES[self.state]
+
+    @property
+    def kind(self) -> str:
+        """Its CSS classes."""
+        return " ".join(dict.fromkeys((self.state, self.about.group)))
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return self.found.manifest if self.found else None
+
+    @property
+    def is_playable(self) -> bool:
+        return self.found is not None and self.found.is_playable
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it counts: a task instance that was removed does only if a person must act."""
+        return self.instance.state != "removed" or self.about.acts == "person"
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return self.found.actions(self.state) if self.found else ()
+
+    @property
     def creates(self) -> int:
-        """How many creates of this run the manifest tells of; one that is under way or lost counts, too."""
-        return 0 if self.found is None else sum(1 for _ in _creates(self.found.manifest, self.instance.ref.run_id))
+        """How many creates of this run the manifest records; a create that is in progress or lost counts, too."""
+        return sum(1 for _ in _creates(self.manifest, self.instance.ref.run_id)) if self.manifest else 0
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a run's clips come to.
+    """The sums of a run's clips.
 
     :param counts: clips by state.
     :param seconds: of video stored, by the manifests.
@@ -74,23 +85,25 @@ class Sums:
     def of(self, group: str) -> int:
         """Return how many clips a filter shows."""
         if group == WANTED:
-            return sum(self.counts.values()) - self.counts.get("skipped", 0)
-        return sum(self.counts.get(state, 0) for state in GROUPS.get(group, {group}))
+            return sum(count for state, count in self.counts.items() if rules.is_wanted(state))
+        return sum(self.counts.get(state, 0) for state in MEMBERS.get(group, {group}))
 
 
-def clip_of(instance: Instance, found: FoundClip | None, age: float, *, is_unreadable: bool = False) -> RunClip:
-    """Say what became of a clip.
-
-    :param age: seconds since its manifest was written; counts while a create is under way.
-    """
+def clip_of(instance: Instance, found: FoundClip | None, *, is_unreadable: bool = False) -> RunClip:
+    """Find the state of a clip."""
     if found is not None:
-        return RunClip(instance, found, state_of(found.manifest, age, found.size))
-    return RunClip(instance, None, "unknown" if is_unreadable else _without_manifest(instance.state), is_unreadable)
+        return RunClip(instance, found, found.state(rules.is_waited_for(instance.state)))
+    return RunClip(instance, None, rules.state_without_record("" if is_unreadable else instance.state), is_unreadable)
+
+
+def states_of(group: str) -> list[State]:
+    """Return the states that a group counts."""
+    return [state for state in ALL_STATES.values() if state.group == group]
 
 
 def sums_of(clips: Sequence[RunClip]) -> Sums:
     """Add up."""
-    stored = [each.found.manifest for each in clips if each.state == "stored" and each.found]
+    stored = [each.manifest for each in clips if each.is_playable and each.manifest]
     return Sums(
         Counter(each.state for each in clips),
         sum(each.creates for each in clips),
@@ -105,15 +118,9 @@ def chosen(clips: Iterable[RunClip], choice: str) -> list[RunClip]:
     if choice == CREATES:
         return [each for each in clips if each.creates]
     if choice == WANTED:
-        return [each for each in clips if each.state != "skipped"]
-    states = GROUPS.get(choice) or ({choice} if choice in ALL_STATES else ALL_STATES)
+        return [each for each in clips if rules.is_wanted(each.state)]
+    states = MEMBERS.get(choice) or ({choice} if choice in ALL_STATES else ALL_STATES)
     return [each for each in clips if each.state in states]
-
-
-def _without_manifest(state: str | None) -> str:
-    if state in UNFINISHED_STATES or state in (None, "none"):
-        return "waiting"
-    return {"upstream_failed": "blocked", "skipped": "skipped", "failed": "failed"}.get(str(state), "unknown")
 
 
 def _creates(manifest: Manifest, run_id: str) -> Iterator[Mapping[str, Any]]:

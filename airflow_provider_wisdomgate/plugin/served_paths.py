@@ -1,6 +1,6 @@
-"""Says whether a URI lies where clips may be served from. Opens nothing, and trusts nothing that it is given.
+"""Decides whether clips may be served from a URI. Opens nothing, and trusts none of its arguments.
 
-An XCom may say anything: whoever may write XComs can forge one, and the reader here is the API server with its own
+An XCom proves nothing: anybody who may write XComs can forge one, and the reader here is the API server with its own
 disk and credentials.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-# The suffix decides what a browser is told; content sniffing is off.
+# The suffix decides the content type; content sniffing is off.
 KINDS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"}
 LOCAL = ("file", "local")
 LONGEST = 4096

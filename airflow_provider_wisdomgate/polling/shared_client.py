@@ -17,6 +17,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import check_gateway
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.async_client import AsyncClient
 from airflow_provider_wisdomgate.gateway.connection import read_settings_async
@@ -41,28 +42,36 @@ class SharedClient:
     opening: asyncio.Task[AsyncClient] | None = None
     born: float = field(default_factory=time.monotonic)
     waits: Counter[str] = field(default_factory=Counter)
-    shared_polls: dict[str, tuple[float, asyncio.Task[Video]]] = field(default_factory=dict)
+    shared_polls: dict[str, tuple[float, AsyncClient, asyncio.Task[Video]]] = field(default_factory=dict)
     retired: list[AsyncClient] = field(default_factory=list)
     read_again_at: float = float("-inf")
 
-    async def poll(self, video_id: str, due: float, fresh_for: float) -> Video:
+    async def poll(self, video_id: str, due: float, fresh_for: float, base_url: str | None = None) -> Video:
         """Poll a video once, within the rate limit.
 
         :param due: epoch seconds when the poll comes too late; those near it come first.
         :param fresh_for: seconds for which a poll of another wait for the same video serves this one, too.
+        :param base_url: of the gateway that made the video, None if unknown.
         :raises WisdomGateError: the typed error of the poll.
+        :raises ConfigurationError: the connection leads to another gateway.
         """
+        client = await self.client()
+        try:
+            check_gateway(base_url, client.settings.base_url, self.conn_id)
+        except errors.WrongGatewayError:
+            self._read_connection_again(client)
+            raise
         if self.waits[video_id] == 1:
-            return await self._send(video_id, due)
-        sent, task = self.shared_polls.get(video_id, (0.0, None))
-        if task is None or (task.done() and time.monotonic() - sent > fresh_for):
-            task = asyncio.create_task(self._send(video_id, due))
+            return await self._send(client, video_id, due)
+        sent, by, task = self.shared_polls.get(video_id, (0.0, None, None))
+        # The answer to an earlier client may be another gateway's.
+        if task is None or by is not client or (task.done() and time.monotonic() - sent > fresh_for):
+            task = asyncio.create_task(self._send(client, video_id, due))
             task.add_done_callback(_forget_error)
-            self.shared_polls[video_id] = (time.monotonic(), task)
+            self.shared_polls[video_id] = (time.monotonic(), client, task)
         return await asyncio.shield(task)  # a cancelled wait does not cancel its siblings' poll
 
-    async def _send(self, video_id: str, due: float) -> Video:
-        client = await self.client()
+    async def _send(self, client: AsyncClient, video_id: str, due: float) -> Video:
         rate_limit = self.rate_limiter.rate_limit
         await self.rate_limiter.acquire(due)
         sent = time.monotonic()
@@ -105,7 +114,7 @@ class SharedClient:
     async def close(self) -> None:
         """Close what is open. The last wait is over: what is still under way was cancelled with it."""
         under_way: list[asyncio.Task[AsyncClient] | asyncio.Task[Video]] = [
-            task for _, task in self.shared_polls.values()
+            task for _, _, task in self.shared_polls.values()
         ]
         self.shared_polls.clear()
         under_way += [self.opening] if self.opening else []
@@ -153,10 +162,15 @@ async def share_client(video_id: str, conn_id: str) -> AsyncIterator[SharedClien
                 kept.client = None
             await client.close()
         elif video_id not in client.waits and video_id in client.shared_polls:
-            client.shared_polls.pop(video_id)[1].cancel()
+            client.shared_polls.pop(video_id)[2].cancel()
 
 
-async def delete_video(video_id: str, conn_id: str) -> None:
-    """Delete a video at the gateway, on the client that waits share."""
+async def delete_video(video_id: str, conn_id: str, base_url: str | None) -> None:
+    """Delete a video at the gateway that made it, on the client that waits share.
+
+    :raises ConfigurationError: the connection leads to another gateway.
+    """
     async with share_client(video_id, conn_id) as shared:
-        await (await shared.client()).send(routes.delete_video(video_id))
+        client = await shared.client()
+        check_gateway(base_url, client.settings.base_url, conn_id)
+        await client.send(routes.delete_video(video_id))

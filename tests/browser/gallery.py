@@ -14,8 +14,8 @@ from mapped_runs import Left, leave
 from support import put_manifest
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 from airflow_provider_wisdomgate.sandbox.render import render
 
@@ -23,7 +23,9 @@ DAG, TASK, CLIPS = "gallery", "postcard", 60
 CITIES = ("Lima", "Oslo", "Kyoto", "Accra", "Quito", "Porto", "Hanoi", "Turku", "Perth", "Tunis")
 # The state of a clip, and how many there are; mixed over the run, so that a page shows several.
 STATES = {
-    "stored": 40,
+    "stored": 38,
+    "unfetched": 1,
+    "damaged": 1,
     "created": 4,
     "creating": 1,
     "lost": 2,
@@ -36,7 +38,7 @@ STATES = {
     "unknown": 1,
     "broken": 1,
 }
-ENDED = {"stored": "success", "created": "deferred", "creating": "running", "missing": "success", "unknown": "success"}
+ENDED = {"stored": "success", "created": "running", "creating": "running", "missing": "success", "unknown": "success"}
 ENDED |= {"blocked": "upstream_failed", "skipped": "skipped", "waiting": "queued"}
 REFUSED = errors.ModerationError("The prompt was refused by the gateway's moderation.")
 FAILED = errors.GatewayFaultError("The gateway gave up: out of capacity.")
@@ -56,6 +58,8 @@ def main(root: Path, run: str) -> None:
         if state in ("blocked", "skipped", "waiting", "unknown", "broken"):
             continue
         put_manifest(manifest(path, run, index, state))
+        if state == "damaged":
+            Path(f"{path}.json").write_bytes(b"")
 
 
 def left(root: Path, run: str, index: int, state: str) -> Left:
@@ -63,7 +67,8 @@ def left(root: Path, run: str, index: int, state: str) -> Left:
     rendered = {"destination": None, "wisdomgate_conn_id": "wisdomgate_default"} if has_begun else {}
     path = root / default_name(DAG, run, TASK, index)
     xcoms = {DESTINATION_KEY: path.as_uri()} if has_begun and state != "broken" else {}
-    return Left(TASK, index, ENDED.get(state, "failed"), rendered, xcoms, f"{CITIES[index % 10]} {index // 10 + 1}")
+    label = f"{CITIES[index % 10]} {index // 10 + 1}"
+    return Left(TASK, index, ENDED.get(state, "failed"), rendered, xcoms, label)
 
 
 def manifest(path: Path, run: str, index: int, state: str) -> Manifest:
@@ -82,7 +87,7 @@ def manifest(path: Path, run: str, index: int, state: str) -> Manifest:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
         facts |= {"size": len(data), "duration": 2.0, "sha256": "0" * 64, "video_id": f"video_{index:03}"}
-    if state == "created":
+    if state in ("created", "unfetched", "damaged"):
         facts |= {"video_id": f"video_{index:03}", "created_at": time.time() - 240}
     if state == "lost":
         facts |= {"claim_seconds": 0.0}
@@ -90,7 +95,14 @@ def manifest(path: Path, run: str, index: int, state: str) -> Manifest:
         facts |= {"claim_seconds": 3600.0}
     if state in ("failed", "refused"):
         facts |= {"error": (FAILED if state == "failed" else REFUSED).as_dict(), "video_id": f"video_{index:03}"}
-    phase: Any = {"lost": "creating", "refused": "failed", "missing": "stored"}.get(state, state)
+    phases = {
+        "lost": "creating",
+        "refused": "failed",
+        "missing": "stored",
+        "unfetched": "created",
+        "damaged": "created",
+    }
+    phase: Any = phases.get(state, state)
     return Manifest(phase=phase, claim_id="claim", uri=str(path), **facts)
 
 

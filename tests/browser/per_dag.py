@@ -17,7 +17,7 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 from airflow.utils.db import initdb
 from fastapi.testclient import TestClient
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 DAGS = """
 from airflow.sdk import DAG

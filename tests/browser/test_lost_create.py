@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.ledger.destination import Destination
 from airflow_provider_wisdomgate.links import run_url
 from tests.browser.conftest import TIMEOUT_MS, Site
 from tests.browser.test_run_page import tiles, wait_for_pictures
@@ -92,7 +92,7 @@ def test_a_lost_create_is_seen_adopted_or_forgotten_and_paid_once(
     violations: Callable[[Page], dict[str, list[str]]],
 ) -> None:
     expect.set_options(timeout=TIMEOUT_MS)
-    page.set_viewport_size({"width": 1280, "height": 780})
+    page.set_viewport_size({"width": 1280, "height": 800})
     run = site.runs[DAG] = site.airflow.trigger(DAG)
     url, folder = f"{site.airflow.url}/{run_url(DAG, run)}", site.clips / "postcards"
     kill_within_its_create(site, run)
@@ -102,20 +102,20 @@ def test_a_lost_create_is_seen_adopted_or_forgotten_and_paid_once(
 
     # Nobody may touch the claim while its owner might be alive.
     page.goto(url)
-    expect(of(page, "oslo")).to_contain_text("being asked for")
+    expect(of(page, "oslo")).to_contain_text("being requested")
     adopt = ("clips", "adopt", str(folder / "oslo.mp4"), "--video-id", video_id, "--yes")
     status, shown = wisdomgate(site, *adopt)
-    assert (status, "a task may be sending its create" in shown) == (2, True), shown
+    assert (status, "a create is in progress" in shown) == (2, True), shown
 
     let_the_claim_end(folder / "oslo.mp4")
     page.goto(url)
-    page.get_by_role("link", name=re.compile("^2 need you$")).click()
+    page.get_by_role("link", name=re.compile("^2 need attention$")).click()
     expect(tiles(page)).to_have_count(2)
     commands = of(page, "oslo").locator("code").all_inner_texts(), of(page, "quito").locator("code").all_inner_texts()
     assert violations(page) == {}
     picture(page, "lost-create")
     page.goto(site.player(DAG, "oslo"))
-    expect(page.get_by_role("heading", name="Needs you: a lost create")).to_be_visible()
+    expect(page.get_by_role("heading", name="Needs attention: lost create")).to_be_visible()
     expect(page.locator("main code").first).to_have_text(commands[0][0])
     assert violations(page) == {}
 
@@ -123,7 +123,7 @@ def test_a_lost_create_is_seen_adopted_or_forgotten_and_paid_once(
     told = {"clips list": wisdomgate(site, "clips", "list", str(folder), "--state", "lost")}
     (first, *adopt_it), (_, *forget_it) = shlex.split(commands[0][0]), shlex.split(commands[1][1])
     assert first == "wisdomgate"
-    adopt_it[adopt_it.index("<id>")] = video_id
+    adopt_it[adopt_it.index("VIDEO_ID")] = video_id
     told["clips adopt"] = wisdomgate(site, *adopt_it, answer="y\n")
     told["clips forget"] = wisdomgate(site, *forget_it, answer="y\n")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from support import put_manifest
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from tests.browser.conftest import TIMEOUT_MS, Site, stored
 
 expect.set_options(timeout=TIMEOUT_MS)
@@ -133,11 +133,11 @@ def test_a_mapped_task_shows_its_siblings_as_small_players(site: Site, page: Pag
 
 def test_a_task_that_waits_and_one_that_failed_say_so(site: Site, page: Page) -> None:
     page.goto(site.player("unfinished", "waits"))  # looks again by itself until there is something to say
-    expect(page.get_by_role("heading", name="Still in the making")).to_be_visible()
+    expect(page.get_by_role("heading", name="In progress")).to_be_visible()
     expect(page.get_by_text("Paint drying")).to_be_visible()
     expect(page.locator("video")).to_have_count(0)
     page.goto(site.player("unfinished", "fails"))
-    expect(page.get_by_role("heading", name="No clip was made")).to_be_visible()
+    expect(page.get_by_role("heading", name="Needs attention: refused")).to_be_visible()
 
 
 def test_the_tab_on_the_task_page_plays_the_clip(site: Site, page: Page, picture: Callable[[Page, str], None]) -> None:
@@ -168,9 +168,9 @@ def test_the_player_is_readable(
     site.run_of("generate_many_videos")
     page = open_page(**options)
     page.goto(site.player("generate_many_videos", "generate", 1))
-    page.locator(".stage video").evaluate(
-        "v => v.readyState > 1 || new Promise(done => v.addEventListener('loadeddata', done))"
-    )
+    for video in page.locator("video").all():  # once played, it turns no wheel over its picture
+        plays(video)
+        video.evaluate("v => { v.pause(); v.currentTime = 0; }")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     ink, paper = (page.evaluate(f"getComputedStyle(document.body).{what}") for what in ("color", "backgroundColor"))
     assert contrast(ink, paper) > 7

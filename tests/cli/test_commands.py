@@ -17,8 +17,8 @@ from support import LocalPlace, made, put_manifest
 
 from airflow_provider_wisdomgate.cli.airflow_commands import get_cli_commands
 from airflow_provider_wisdomgate.cli.definition import STATES, WISDOMGATE, Command, Group
-from airflow_provider_wisdomgate.clips import states
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger import rules
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 BIN = Path(sys.executable).parent
@@ -35,8 +35,8 @@ def commands(group: Group = WISDOMGATE, path: tuple[str, ...] = ()) -> Iterator[
 COMMANDS = dict(commands())
 
 
-def test_the_words_for_a_state_are_those_of_the_clips() -> None:
-    assert STATES == states.STATES
+def test_the_words_for_a_state_are_those_of_the_ledger() -> None:
+    assert tuple(rules.STATES) == STATES
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -174,4 +174,4 @@ def test_the_page_of_the_commands_has_all_of_them_and_all_states() -> None:
     rows = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| `")][: len(STATES)]
     words = {state.strip("| `"): meaning for state, meaning in rows}
     assert tuple(words) == STATES
-    assert set(states.NEEDS_PERSON) == {line.split("`")[1] for line in page.splitlines() if "needs you" in line}
+    assert set(rules.NEEDS_PERSON) == {line.split("`")[1] for line in page.splitlines() if "needs you" in line}

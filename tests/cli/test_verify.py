@@ -13,9 +13,9 @@ import pytest
 from commands import CLIP, Cli, as_files, every_state, manifest
 from support import LocalPlace, S3Place, put_manifest, sha256, whole
 
-from airflow_provider_wisdomgate.clips import verify as verifying
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.folder import find_kept
+from airflow_provider_wisdomgate.ledger import verify as verifying
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.folder import find_kept
 
 
 def keep(place: Any, name: str, clip: bytes | None = CLIP, **values: Any) -> None:

@@ -19,7 +19,8 @@ from scripted import Answer, Gateway, Request, http, in_turn, scripted
 from support import whole, zstd
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.download import MAX_OPENS, PartialClip, fetch, never_stop
+from airflow_provider_wisdomgate.clips.download import MAX_OPENS, PartialClip, fetch
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.exchange import MAX_REDIRECTS
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
@@ -154,7 +155,7 @@ def converse(gateway: Gateway, answer: Answer) -> tuple[bytes | errors.WisdomGat
         client = Client(session, Settings(base_url=f"{gateway.url}/v1", api_key="key", trust_env=False, timeout=5.0))
         try:
             fetch(
-                PartialClip(file, 1024**2, never_stop),
+                PartialClip(file, 1024**2, Control()),
                 lambda offset, validator: client.content("video_1", offset, validator),
                 AT_ONCE,
             )

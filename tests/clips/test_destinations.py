@@ -14,9 +14,9 @@ import pytest
 from support import LocalPlace, S3Place, made, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import destination_warning, resolve_destination
 from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.destination import destination_warning, resolve_destination
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 Place = LocalPlace | S3Place

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +20,10 @@ import pytest
 from support import LocalPlace, S3Place, is_swapped, made, put_manifest, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination, Found
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.destination import Destination, Found
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 Place = LocalPlace | S3Place
@@ -87,6 +89,13 @@ def test_a_clip_of_several_chunks_is_stored_whole(hook: WisdomGateHook, place: P
     assert hashlib.sha256(place.read("big.mp4")).hexdigest() == stored.sha256
 
 
+class Calls(Control):
+    """Calls a function at each check."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self.check = check  # type: ignore[method-assign]
+
+
 def test_an_exception_in_the_middle_leaves_nothing(hook: WisdomGateHook, place: Place) -> None:
     chunks = iter(range(10))
 
@@ -95,7 +104,7 @@ def test_an_exception_in_the_middle_leaves_nothing(hook: WisdomGateHook, place: 
             raise errors.StoppedError("The task was asked to stop.")
 
     with pytest.raises(errors.StoppedError):
-        hook.download_video(made(hook, "bytes=4000000"), place.uri("cat.mp4"), check=stop_at_the_third_chunk)
+        hook.download_video(made(hook, "bytes=4000000"), place.uri("cat.mp4"), control=Calls(stop_at_the_third_chunk))
     assert place.names() == []
 
 
@@ -105,7 +114,7 @@ def test_even_an_exit_of_the_process_in_the_middle_leaves_no_clip(hook: WisdomGa
 
     video_id = made(hook)
     with pytest.raises(SystemExit):
-        hook.download_video(video_id, place.uri("cat.mp4"), check=leave)
+        hook.download_video(video_id, place.uri("cat.mp4"), control=Calls(leave))
     assert [name for name in place.names() if name != "cat.mp4.json"] == []
     assert hook.download_video(video_id, place.uri("cat.mp4")).sha256 == sha256(CAT)
 
@@ -191,7 +200,7 @@ def test_the_part_of_a_live_worker_is_left_alone(hook: WisdomGateHook, local: Lo
             seen.extend(name for name in local.names() if name.endswith(".part"))
 
     with pytest.raises(errors.DestinationTakenError):
-        hook.download_video(video_id, local.uri("cat.mp4"), check=meanwhile)
+        hook.download_video(video_id, local.uri("cat.mp4"), control=Calls(meanwhile))
     assert len(seen) == 1
 
 

@@ -26,7 +26,7 @@ CASES: dict[str, type[errors.WisdomGateError] | str] = {
     "401": errors.AuthenticationError,
     "401-quoting": errors.AuthenticationError,
     "403": errors.PermissionDeniedError,
-    "404": errors.VideoExpiredError,
+    "404": errors.ContentMissingError,
     "409": LATER,
     "425": LATER,
     "401-ingress": TEXT,
@@ -69,7 +69,7 @@ CASES: dict[str, type[errors.WisdomGateError] | str] = {
     "empty": TEXT,
     "no-range": MP4,
     "not-ready-400": LATER,
-    "502-404": errors.VideoExpiredError,
+    "502-404": errors.ContentMissingError,
     "octet-stream": MP4,
     "json-as-mp4": TEXT,
     "html-as-mp4": TEXT,
@@ -168,21 +168,21 @@ def test_a_body_that_always_breaks_is_given_up_after_a_bounded_number_of_tries(
     assert (local.names(), counts["creates"], counts["downloads"] <= 30) == ([], 1, True)
 
 
-def test_a_clip_past_its_time_is_gone_for_good_and_says_so(
+def test_a_clip_past_its_time_is_missing_and_names_the_reason(
     hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace
 ) -> None:
     video_id = made(hook, "expires=0")
-    with pytest.raises(errors.VideoExpiredError) as caught:
+    with pytest.raises(errors.ContentMissingError) as caught:
         hook.download_video(video_id, local.uri("cat.mp4"))
     assert (caught.value.status, caught.value.code, caught.value.video_id) == (404, "video_expired", video_id)
-    assert (sandbox.counts()["downloads"], local.names()) == (1, [])
+    assert (sandbox.counts()["downloads"], local.names()) == (6, [])
 
 
 def test_a_404_of_a_video_past_its_time_is_told_apart_by_its_status(
     hook: WisdomGateHook, sandbox: Sandbox, local: LocalPlace
 ) -> None:
     video_id = made(hook, "expires=0.0 content=404")
-    with pytest.raises(errors.VideoExpiredError):
+    with pytest.raises(errors.ContentMissingError):
         hook.download_video(video_id, local.uri("cat.mp4"))
     assert local.names() == []
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.mp4 import MAX_KEPT, BoxWalk, Clip
 from airflow_provider_wisdomgate.exceptions import ContentError
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 
 def box(name: bytes, body: bytes = b"", *, wide: bool = False) -> bytes:

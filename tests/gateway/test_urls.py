@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.urls import next_hop, normal_base_url
+from airflow_provider_wisdomgate.gateway.settings import next_hop, normal_base_url
 
 # ------------------------------------------------------------------------------------------ base URLs
 
@@ -32,7 +32,7 @@ BASE_URLS: dict[tuple[str | None, int | None], str] = {
     ("http://127.0.0.1:9000", 8000): "http://127.0.0.1:9000/v1",
     ("http://[::1]:8000/", None): "http://[::1]:8000/v1",
     ("https://h.example/gateway", None): "https://h.example/gateway/v1",
-    ("https://h.example/gateway/v1/", 443): "https://h.example:443/gateway/v1",
+    ("https://h.example/gateway/v1/", 443): "https://h.example/gateway/v1",
     ("HTTPS://h.example", None): "https://h.example/v1",
     ("http://h.example:", 8000): "http://h.example:8000/v1",
     ("https://h.example/v1?x=1#y", None): "https://h.example/v1",

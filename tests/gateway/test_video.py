@@ -254,5 +254,5 @@ def test_a_failed_video_has_the_error_that_says_whether_another_one_may_help(
     ids=lambda value: value.status if isinstance(value, Video) else str(value),
 )
 def test_content_that_is_not_found_means_what_the_videos_status_says(video: Video, kind: str, code: str | None) -> None:
-    error = missing_content(video, errors.VideoNotFoundError("no content", video_id="v"))
+    error = missing_content(video, errors.VideoNotFoundError("no content", video_id="v"), may_recreate=False)
     assert (type(error).__name__, error.code) == (kind, code)

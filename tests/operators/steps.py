@@ -13,8 +13,8 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from support import LocalPlace, S3Place
 
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 

@@ -15,13 +15,13 @@ from steps import Generate, manifest_at
 from support import LocalPlace, StateStore, put_manifest
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips import claim as claiming
-from airflow_provider_wisdomgate.clips.claim import ClipClaim
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.ledger import Wanted
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.ledger import driver
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.driver import ClipTask
+from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.rules import Terms, Wanted
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 # ----------------------------------------------------------------------------------- what was paid is written down
@@ -30,7 +30,7 @@ from airflow_provider_wisdomgate.sandbox import Sandbox
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Refuse the next replacements of a file, as a full disk does [sim]."""
-    monkeypatch.setattr(claiming, "RECORD_DELAYS", (0.0,) * 3)
+    monkeypatch.setattr(driver, "RECORD_DELAYS", (0.0,) * 3)
     real = os.replace
 
     def fill(times: int) -> None:
@@ -82,7 +82,9 @@ def test_a_retry_goes_on_with_the_id_that_its_task_remembers(
     if somebody_deletes_the_manifest:
         local.delete("cat.mp4.json")
     stored = generate().execute(context() | {"task_state_store": memory})
-    assert (stored["phase"], sandbox.counts()["creates"], dict(memory)) == ("stored", 1, {})
+    (words,) = memory.values()
+    assert (stored["phase"], sandbox.counts()["creates"]) == ("stored", 1)
+    assert words == {"destination": local.uri("cat.mp4"), "made_by": stored["made_by"]}
 
 
 def test_a_memory_that_does_not_answer_stops_nothing(
@@ -107,46 +109,47 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return now
 
 
-def new_claim(local: LocalPlace) -> ClipClaim:
-    return ClipClaim(Destination(local.uri("cat.mp4")), Wanted({}, "f"))
+def claimed(local: LocalPlace) -> ClipTask:
+    task = ClipTask(Destination(local.uri("cat.mp4")), Terms())
+    task.begin(lambda: Wanted({}, attempt_seconds=310.0))
+    return task
 
 
 def test_a_claim_is_renewed_before_an_attempt_that_would_outlive_it(local: LocalPlace, clock: SimpleNamespace) -> None:
-    claim = new_claim(local)
-    _, mine = claim.begin(attempt_seconds=310.0)
+    task = claimed(local)
     written: list[tuple[float, bool]] = []
 
     def send(control: Control) -> Video:
         for waited in (0.0, 60.0, 60.0, 60.0):  # 429 with Retry-After, several times
             clock.ahead += waited
             before = manifest_at(local).claimed_at
-            control.before_attempt()
+            control.before_attempt(True)
             written.append((waited, manifest_at(local).claimed_at > before))
         return Video("v1", "queued")
 
-    created = claim.create(mine, send)
+    lives = task.mine.claim_seconds
+    task.create(send)
     assert written == [(0.0, False), (60.0, True), (60.0, True), (60.0, True)]
-    assert (created.phase, created.video_id, mine.claim_seconds) == ("created", "v1", 370.0)
+    assert (task.mine.phase, task.mine.video_id, lives) == ("created", "v1", 370.0)
 
 
 @pytest.mark.parametrize("what", ["deleted", "taken"])
-def test_who_lost_its_claim_sends_nothing_more(what: str, local: LocalPlace, clock: SimpleNamespace) -> None:
-    claim = new_claim(local)
-    _, mine = claim.begin(attempt_seconds=310.0)
+def test_a_task_that_lost_its_claim_sends_nothing_more(what: str, local: LocalPlace, clock: SimpleNamespace) -> None:
+    task = claimed(local)
     if what == "deleted":
         local.delete("cat.mp4.json")
     else:
-        put_manifest(replace(mine, claim_id="theirs"))
+        put_manifest(replace(task.mine, claim_id="theirs"))
     sent: list[str] = []
 
     def send(control: Control) -> Video:
         clock.ahead += 31.0  # stopped, and gone on later
-        control.before_attempt()
+        control.before_attempt(True)
         sent.append("create")
         return Video("v1")
 
     with pytest.raises(errors.WisdomGateError, match="nothing was sent"):
-        claim.create(mine, send)
+        task.create(send)
     assert sent == []
 
 
@@ -182,7 +185,7 @@ def test_a_claim_is_given_back_though_the_storage_fails_once(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Left behind, it would be waited for by the next try, and then called a lost create [sim]."""
-    monkeypatch.setattr(claiming, "CORRECT_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr(driver, "CORRECT_DELAYS", (0.0, 0.0))
     real, left = os.unlink, [2]
 
     def refused(path: Any, **options: Any) -> None:
@@ -192,8 +195,8 @@ def test_a_claim_is_given_back_though_the_storage_fails_once(
         real(path, **options)
 
     monkeypatch.setattr(os, "unlink", refused)
-    with pytest.raises(errors.BadRequestError):
-        generate("create=400").execute(context())
+    with pytest.raises(errors.RateLimitedError):
+        generate("create=429").execute(context())
     assert (left, local.names()) == ([0], [])
 
 
@@ -203,7 +206,7 @@ def test_a_claim_is_given_back_though_the_storage_fails_once(
 def test_a_place_that_cannot_be_claimed_ends_in_an_error_that_says_so(
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claiming, "AWAIT_DELAY", 0.0)
+    monkeypatch.setattr(driver, "AWAIT_DELAY", 0.0)
     local.folder.mkdir()
     (local.folder / "cat.mp4.json").symlink_to(local.folder / "gone.json")  # nothing to read, and a name that is taken
     with pytest.raises(errors.StorageError, match=r"could not be claimed: 50 times .*a link that leads nowhere"):
@@ -215,7 +218,7 @@ def test_a_claim_is_over_when_it_was_watched_for_as_long_as_it_lives_whatever_th
     generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
 ) -> None:
     operator = generate()
-    wanted = operator._wanted(operator._call(), context())
+    wanted = operator._wanted()
     claim = Manifest("creating", "killed", local.uri("cat.mp4"), time.time(), fingerprint=wanted.fingerprint)
     put_manifest(replace(claim, claim_seconds=0.3))
     tomorrow = time.time() + 86400  # somebody has set the clock back since

@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from steps import Generate, killed_at_the_first_poll, manifest_at, manifest_of, money
-from support import LocalPlace, made, put_manifest, started, whole
+from steps import Generate, deferred, killed_at_the_first_poll, manifest_at, manifest_of, money
+from support import LocalPlace, put_manifest, started, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
-from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.sandbox import Sandbox
-from airflow_provider_wisdomgate.triggers import WisdomGateVideoTrigger
 
 
 def test_a_killed_wait_leaves_its_video_to_the_next_try(
@@ -45,41 +43,46 @@ def test_a_task_that_is_killed_while_it_waits_to_create_says_that_nothing_was_ma
 
 
 def test_a_video_that_the_gateway_does_not_know_yet_is_not_paid_for_again_because_kills_delete(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, impatient: None
 ) -> None:
     """Nobody was killed: a gateway may deny a video that it was asked for a moment ago."""
     for _ in range(2):
-        with pytest.raises(errors.VideoNotFoundError):
+        with pytest.raises(errors.VideoNotFoundError, match="is paid for and recorded"):
             generate("render=0 poll=404", delete_on_kill=True).execute(context())
     assert (manifest_of(local)["phase"], money(sandbox)) == ("created", (1, 1))
 
 
 def test_a_killed_task_that_is_told_to_deletes_its_video_and_a_run_again_makes_another(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, record: Any
 ) -> None:
     operator = generate("render=0.4", delete_on_kill=True)
+    context: Any = {"ti": record("failed")}
     with pytest.raises(errors.StoppedError), killed_at_the_first_poll(operator, sandbox):
-        operator.execute(context())
+        operator.execute(context)
     assert (sandbox.videos(), manifest_of(local)["phase"]) == ([], "failed")
-    generate("render=0.4", delete_on_kill=True).execute(context())
+    generate("render=0.4", delete_on_kill=True).execute(context)
     assert (local.read("cat.mp4"), money(sandbox)) == (whole(), (2, 2))
 
 
 def test_a_killed_task_whose_video_cannot_be_deleted_goes_on_and_a_run_again_takes_it_up(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, record: Any
 ) -> None:
     operator = generate("render=0.4", delete_on_kill=True)
+    context: Any = {"ti": record("failed")}
     sandbox.burst(500, 60, method="DELETE")
     with pytest.raises(errors.StoppedError), killed_at_the_first_poll(operator, sandbox):
-        operator.execute(context())
-    generate("render=0.4", delete_on_kill=True).execute(context())
+        operator.execute(context)
+    assert sandbox.requests()[-1]["method"] == "DELETE"
+    generate("render=0.4", delete_on_kill=True).execute(context)
     assert (local.read("cat.mp4"), sandbox.counts()["creates"]) == (whole(), 1)
 
 
 def test_a_killed_deferred_task_whose_video_cannot_be_deleted_ends_without_an_error(
-    hook: WisdomGateHook, sandbox: Sandbox
+    generate: Generate, sandbox: Sandbox, record: Any
 ) -> None:
-    trigger = WisdomGateVideoTrigger(made(hook, "never"), delete_on_kill=True)
+    ti = record("failed")
+    trigger = deferred(generate("never", delete_on_kill=True, deferrable=True), {"ti": ti}).trigger
+    trigger.task_instance = ti
     sandbox.burst(405, 60, method="DELETE")
     asyncio.run(trigger.on_kill())
     assert (len(sandbox.videos()), sandbox.requests()[-1]["method"]) == (1, "DELETE")

@@ -7,23 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support import LocalPlace, put_manifest, whole
+from support import LocalPlace, put_manifest, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips import transitions
-from airflow_provider_wisdomgate.clips.claim import ClipClaim
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.ledger import Claim, Wanted, found_again
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger import rules
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.driver import ClipTask
+from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.rules import Claim, Terms, Wanted, found_again
 from airflow_provider_wisdomgate.operators import WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 Generate = Callable[..., WisdomGateGenerateVideoOperator]
 NOW = 1_790_000_000.0
-LOST = Manifest("creating", "lost", "file:///cat.mp4", NOW, fingerprint="f", claim_seconds=370.0)
-WANTED = Wanted({"model": "any"})
+WANTED = Wanted({"model": "any", "prompt_sha256": sha256(b"a cat")})
+LOST = Manifest(
+    "creating", "lost", "file:///cat.mp4", NOW, None, WANTED.fingerprint, WANTED.request, claim_seconds=370.0
+)
 MADE = Video("v1", "queued", model="any", prompt="a cat", created_at=NOW + 1)
 
 
@@ -48,12 +50,12 @@ MADE = Video("v1", "queued", model="any", prompt="a cat", created_at=NOW + 1)
     ],
 )
 def test_a_lost_create_is_the_one_video_that_fits(listed: list[Video], found: Video | None) -> None:
-    assert found_again(LOST, WANTED, listed, "a cat") == found
+    assert found_again(LOST, listed) == found
 
 
 def test_a_video_of_a_record_that_was_replaced_is_not_the_lost_one() -> None:
     below = replace(LOST, phase="created", claim_id="old", video_id="v1")
-    assert found_again(LOST.over(below), WANTED, [MADE], "a cat") is None
+    assert found_again(LOST.over(below), [MADE]) is None
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_list_that_fails_for_now_is_asked_for_again_by_a_retry(
     with pytest.raises(errors.WisdomGateError, match="looks for it"):
         finding("create=lost").execute(context())
     sandbox.burst(500, 60, method="GET")
-    with pytest.raises(errors.GatewayFaultError, match="A retry looks again") as caught:
+    with pytest.raises(errors.GatewayFaultError, match="A retry looks for the lost create") as caught:
         finding("create=lost").execute(context())
     assert not isinstance(caught.value, errors.AirflowFailException)
     sandbox.burst(500, 0, method="GET")
@@ -126,17 +128,16 @@ def test_a_record_that_changed_while_the_list_was_read_is_searched_for_again(loc
     destination = Destination(local.uri("cat.mp4"))
     lost = replace(LOST, uri=destination.uri, claim_seconds=0.0)
     put_manifest(lost)
-    seen: list[Manifest] = []
+    seen: list[Manifest | None] = []
 
-    def look_up(record: Manifest) -> Video | None:
-        seen.append(record)
-        destination.update(lambda found: transitions.ended(found, lost, NOW + 5))
-        return MADE if len(seen) == 1 else None
+    def list_videos() -> list[Video]:
+        seen.append(destination.read())
+        destination.update(lambda found: rules.record_loss(found, lost, NOW + 5))
+        return [MADE] if len(seen) == 1 else []
 
-    claim = ClipClaim(destination, Wanted({}, "f"), on_lost_create="find", look_up=look_up)
     with pytest.raises(errors.LostCreateError):
-        claim.begin()
-    assert ([record.lost_at for record in seen], destination.read()) == (
+        ClipTask(destination, Terms(on_lost_create="find")).begin(lambda: WANTED, list_videos)
+    assert ([record and record.lost_at for record in seen], destination.read()) == (
         [None, NOW + 5],
         replace(lost, lost_at=NOW + 5),
     )
@@ -148,9 +149,10 @@ def test_a_claim_that_was_given_back_while_the_list_was_read_is_not_called_lost(
     lost = replace(LOST, uri=destination.uri, claim_seconds=0.0)
     put_manifest(lost)
 
-    def look_up(record: Manifest) -> Video | None:
-        destination.update(lambda found: transitions.returned(found, lost))
-        return None
+    def list_videos() -> list[Video]:
+        destination.update(lambda found: rules.release_claim(found, lost))
+        return []
 
-    step, mine = ClipClaim(destination, Wanted({}, "f"), on_lost_create="find", look_up=look_up).begin()
-    assert (type(step), mine.claim_id != lost.claim_id, destination.read()) == (Claim, True, mine)
+    task = ClipTask(destination, Terms(on_lost_create="find"))
+    step = task.begin(lambda: WANTED, list_videos)
+    assert (type(step), task.mine.claim_id != lost.claim_id, destination.read()) == (Claim, True, task.mine)

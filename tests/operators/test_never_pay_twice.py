@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +12,11 @@ from typing import Any
 
 import pytest
 from steps import Generate, deferred, manifest_at
-from support import LocalPlace, resume, whole
+from support import LocalPlace, put_manifest, resume, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.video import Video
-from airflow_provider_wisdomgate.polling.decisions import Ended
-from airflow_provider_wisdomgate.polling.events import event_of
+from airflow_provider_wisdomgate.polling.decisions import Ended, event_of
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 
@@ -63,11 +63,13 @@ def test_a_stored_clip_beats_whatever_is_said_of_its_video_later(
 
 
 def test_a_removed_clip_that_is_gone_at_the_gateway_stays_recorded(
-    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any, later: Any
 ) -> None:
     stored = generate("render=0 expires=0.3").execute(context())
     local.delete("cat.mp4")
+    stored = put_manifest(replace(manifest_at(local), created_at=stored["created_at"] - 1)).as_dict()
     time.sleep(0.4)
+    later(600)
     with pytest.raises(errors.VideoExpiredError, match="if_exists='replace'"):
         generate("render=0 expires=0.3").execute(context(run_id="next"))
     assert (manifest_at(local).as_dict(), sandbox.counts()["creates"]) == (stored, 1)
@@ -158,6 +160,6 @@ def test_a_damaged_record_of_a_paid_video_is_not_taken_for_a_claim_that_nobody_f
     local.delete("cat.mp4")
     local.write("cat.mp4.json", spoil(local.read("cat.mp4.json").decode()).encode())
     before = local.read("cat.mp4.json")
-    with pytest.raises(errors.DestinationTakenError, match=r"is no manifest of this package. It is a damaged one"):
+    with pytest.raises(errors.DamagedManifestError, match=r"is damaged: it is a record of this package"):
         generate().execute(context())
     assert (local.read("cat.mp4.json"), sandbox.counts()["creates"]) == (before, 1)

@@ -240,6 +240,7 @@ def test_download_returns_the_manifest_as_plain_json(
         "task_id": "clip",
         "map_index": -1,
         "run_started": None,
+        "max_tries": 0,
         "round": 0,
     }
 

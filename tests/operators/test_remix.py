@@ -74,7 +74,7 @@ def test_a_remix_belongs_to_its_source_and_its_prompt(
 ) -> None:
     remix().execute(context())
     with pytest.raises(errors.DestinationTakenError):
-        remix(**change).execute(context())
+        remix(**change).execute(context(run_id="next"))
     assert paid(sandbox) == 1
 
 

@@ -10,9 +10,9 @@ from steps import Generate, deferred, money
 from support import LocalPlace, fire, made, put_manifest, resume, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
@@ -92,8 +92,10 @@ def test_a_deferred_task_whose_connection_leads_elsewhere_by_now_keeps_its_video
         before = Destination(uri).read()
         with pytest.raises(errors.ConfigurationError, match=f"This video is at {sandbox.url}/v1, and .*is paid for"):
             resume(make(), deferral, event, context())
-        with pytest.raises(errors.DestinationTakenError, match="base_url"):
+        with pytest.raises(errors.ConfigurationError, match=f"This video is at {sandbox.url}/v1, and .*is paid for"):
             make().execute(context())
+        with pytest.raises(errors.DestinationTakenError, match="base_url"):
+            make().execute(context(run_id="next"))
         assert (Destination(uri).read(), elsewhere.counts()["creates"]) == (before, 0)
     connect()
     generate().execute(context())

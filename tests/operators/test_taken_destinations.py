@@ -12,8 +12,8 @@ from steps import Generate, Place, deferred, manifest_of, money
 from support import LocalPlace, put_manifest, sha256, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.destination import Destination
 from airflow_provider_wisdomgate.sandbox import Sandbox
 
 
@@ -23,9 +23,9 @@ def test_skip_names_the_difference_to_another_requests_clip(
     generate().execute(context())
     asked_before = len(sandbox.requests())
     with pytest.raises(errors.DestinationTakenError, match="aspect: None there, '16:9' wanted"):
-        generate(fields={"aspect": "16:9"}).execute(context())
+        generate(fields={"aspect": "16:9"}).execute(context(run_id="next"))
     with pytest.raises(errors.DestinationTakenError, match="the prompt is another one"):
-        generate(text="a dog").execute(context())
+        generate(text="a dog").execute(context(run_id="next"))
     assert (len(sandbox.requests()), local.read("cat.mp4")) == (asked_before, whole())
 
 
@@ -46,7 +46,7 @@ def test_replace_makes_a_new_clip_once_for_each_run_and_each_clear(
         generate(if_exists="replace").execute(context(**facts))
         paid.append(sandbox.counts()["creates"])
     assert paid == [1, 1, 2, 3]
-    generate("render=0", "a dog", if_exists="replace").execute(context())
+    generate("render=0", "a dog", if_exists="replace").execute(context(run_id="a third run"))
     assert local.read("cat.mp4") == whole("a dog")
 
 
@@ -55,7 +55,7 @@ def test_a_replacement_that_is_refused_leaves_the_old_clip_and_its_record(
 ) -> None:
     first = generate().execute(context())
     with pytest.raises(errors.ModerationError):
-        generate("create=moderation", if_exists="replace").execute(context())
+        generate("create=moderation", if_exists="replace").execute(context(run_id="next"))
     assert (manifest_of(local), local.read("cat.mp4")) == (first, whole())
 
 

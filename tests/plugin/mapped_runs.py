@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ RUN = "manual__2026-01-01T00:00:00+00:00"
 
 @dataclass(frozen=True)
 class Left:
-    """What a worker left of a task instance.
+    """A task instance as a worker left it.
 
-    :param rendered: its rendered template fields, none where it has not begun.
+    :param rendered: its rendered template fields, empty if it has not begun.
     :param xcoms: by key.
+    :param seen: how many seconds ago its triggerer was seen; None: it has no trigger. A running Airflow takes triggers.
     """
 
     task_id: str
@@ -29,10 +30,12 @@ class Left:
     rendered: Mapping[str, Any] = field(default_factory=dict)
     xcoms: Mapping[str, Any] = field(default_factory=dict)
     label: str | None = None
+    tries: int = 0
+    seen: float | None = None
 
 
 def leave(dag_id: str, run_id: str, instances: Iterable[Left]) -> None:
-    """Write into the database what workers left; the run and its task instances are there already."""
+    """Write task instances into the database; the run and its task instances are there already."""
     from airflow.models.dagrun import DagRun
     from airflow.models.renderedtifields import RenderedTaskInstanceFields as Rendered
     from airflow.models.taskinstance import TaskInstance
@@ -46,13 +49,34 @@ def leave(dag_id: str, run_id: str, instances: Iterable[Left]) -> None:
             session.execute(delete(table).filter_by(dag_id=dag_id, run_id=run_id))
         for left in instances:
             key = {"dag_id": dag_id, "run_id": run_id, "task_id": left.task_id, "map_index": left.map_index}
-            values = {"state": left.state, "start_date": datetime(2026, 1, 1, tzinfo=UTC) if left.rendered else None}
-            session.execute(update(TaskInstance).filter_by(**key).values(**values, _rendered_map_index=left.label))
+            values: dict[str, Any] = {
+                "state": left.state,
+                "start_date": datetime(2026, 1, 1, tzinfo=UTC) if left.rendered else None,
+            }
+            values["trigger_id"] = None if left.seen is None else leave_trigger(session, left.seen)
+            values |= {"_rendered_map_index": left.label, "try_number": left.tries}
+            session.execute(update(TaskInstance).filter_by(**key).values(**values))
             if left.rendered:
                 session.execute(insert(Rendered).values(**key, rendered_fields=dict(left.rendered)))
             for name, value in left.xcoms.items():
                 xcom = {"key": name, "value": json.dumps(value), "dag_run_id": number}
                 session.execute(insert(XComModel).values(**key, **xcom))
+
+
+def leave_trigger(session: Any, seen: float) -> int:
+    """Write a trigger that was made an hour ago, and its triggerer; returns the trigger's id."""
+    from airflow.jobs.job import Job
+    from airflow.models.trigger import Trigger
+
+    now = datetime.now(UTC)
+    trigger = Trigger(classpath="any.Trigger", kwargs={}, created_date=now - timedelta(hours=1))
+    job = Job(job_type="TriggererJob", state="running", latest_heartbeat=now - timedelta(seconds=seen))
+    session.add(job)
+    session.flush()
+    trigger.triggerer_id = job.id
+    session.add(trigger)
+    session.flush()
+    return int(trigger.id)
 
 
 @contextmanager

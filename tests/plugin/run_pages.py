@@ -13,8 +13,8 @@ from mapped_runs import RUN, Left, leave
 from support import put_manifest
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
 EARLIER = "manual__2025-12-31T00:00:00+00:00"
@@ -76,17 +76,27 @@ def fill(clips: Path) -> None:
     sample = record(place(clips, 0))
     record(place(clips, 1), "created", created_at=time.time() - 300)
     record(place(clips, 2), "creating", video_id=None, claimed_at=time.time(), claim_seconds=600.0)
-    record(place(clips, 3), "creating", video_id=None, claim_seconds=0.0)
+    record(place(clips, 3), "creating", video_id=None, claim_seconds=0.0, answer="<html>no id")
     record(place(clips, 4), "failed", error=FAILED)
     record(place(clips, 5), "failed", error=REFUSED, video_id=None)
     record(place(clips, 6)).unlink()
+    record(place(clips, 11), "created")
+    damage(record(place(clips, 12), "created"))
     states = {0: "success", 1: "deferred", 2: "running", 3: "failed", 4: "failed", 5: "failed", 6: "success"}
+    states |= {11: "failed", 12: "failed"}
     began = [done(index, state, **told(sample)) if not index else done(index, state) for index, state in states.items()]
     others = [
         done(7, "failed"),
         Left("many", 8, "upstream_failed"),
         Left("many", 9, "skipped"),
         done(10),
-        *(Left("many", index, "queued") for index in range(11, 60)),
+        *(Left("many", index, "queued") for index in range(13, 60)),
     ]
     leave("ours", RUN, [*began, *others])
+
+
+def damage(clip: Path) -> Path:
+    """Cut a record as a full disk does."""
+    record = clip.with_name(f"{clip.name}.json")
+    record.write_bytes(record.read_bytes()[:40])
+    return clip

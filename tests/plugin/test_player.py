@@ -13,8 +13,10 @@ import pytest
 from mapped_runs import RUN, airflow_app
 from support import put_manifest, whole
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
+from airflow_provider_wisdomgate.plugin.labels import bytes_of
 
 pytestmark = pytest.mark.needs("player")
 
@@ -28,6 +30,7 @@ for name in ("mine", "theirs"):
         Generate.partial(task_id="many", model="any").expand(prompt=["a", "b", "c"])
     globals()[name] = dag
 """
+REFUSAL = errors.ModerationError("Not this cat.").as_dict()
 HTML_PROMPT = '<script>alert("1")</script> a cat'
 
 
@@ -222,13 +225,18 @@ def test_nothing_is_served_while_no_option_allows_it(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"phase": "creating", "video_id": None}, "it will need you when the claim is over"),
-        ({"phase": "creating", "video_id": None, "claim_seconds": 0.0}, "Needs you: a lost create"),
+        ({"phase": "creating", "video_id": None}, "Wait: its claim ends in"),
+        ({"phase": "creating", "video_id": None, "claim_seconds": 0.0}, "Needs attention: lost create"),
+        ({"phase": "failed", "error": REFUSAL}, "Needs attention: refused"),
+        ({"phase": "failed", "error": REFUSAL}, "Not this cat."),
+        ({"phase": "failed", "error": REFUSAL}, "&lt;/script&gt; a cat</blockquote>"),
+        ({"phase": "failed", "error": REFUSAL}, "Change the request, then run the task again."),
         (
             {"phase": "failed", "error": {"message": "It was <refused>.", "next_step": "Ask."}},
-            "It was &lt;refused&gt;. Ask.",
+            "It was &lt;refused&gt;.</p>",
         ),
-        ({"size": 1}, "The clip is gone"),
+        ({"size": 1}, "Clip is gone"),
+        ({"size": 1}, f"<dt>Size found</dt><dd>{bytes_of(len(whole()))}</dd>"),
     ],
 )
 def test_a_page_without_a_clip_says_why(
@@ -241,6 +249,37 @@ def test_a_page_without_a_clip_says_why(
     assert page.status_code == 200
     assert words in re.sub(r"\s+", " ", page.text)
     assert vera.get("clip").status_code == 404
+
+
+def test_a_paid_clip_whose_task_failed_names_the_free_way_first(ada: Player, vera: Player, clips: Path) -> None:
+    record(clips / "pending.mp4", "mine", phase="created")
+    ada.tell("none yet")
+    ada.tell(str(clips / "pending.mp4"), key=DESTINATION_KEY)
+    task = f"/api/v2/dags/mine/dagRuns/{quote(RUN)}/taskInstances/clip"
+    assert ada.http.patch(task, json={"new_state": "failed"}).status_code == 200
+    page = vera.get().text
+    assert ada.http.patch(task, json={"new_state": "success"}).status_code == 200
+    free, fetch, pays = (page.index(words) for words in ("sends no create", "clips fetch", "<strong"))
+    assert page.index("Needs attention: paid, not fetched") < free < fetch < pays
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "To remove the record, after which the next run pays"),
+        (b'{\n "phase": "cre', "To remove the record, after which the next run pays"),
+        (b'{\n "phase": "created", "version": 2}', "Upgrade airflow-provider-wisdomgate to the newest version."),
+    ],
+)
+def test_a_damaged_record_is_shown_with_what_to_do(
+    ada: Player, vera: Player, clips: Path, data: bytes, words: str
+) -> None:
+    (clips / "mine.mp4.json").write_bytes(data)
+    ada.tell({"uri": str(clips / "mine.mp4")})
+    page = vera.get()
+    assert (page.status_code, vera.get("clip").status_code) == (200, 404)
+    assert "Needs attention: damaged record" in page.text
+    assert words in page.text
 
 
 def test_a_mapped_task_shows_its_siblings(ada: Player, vera: Player, clips: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 from support import LocalPlace, S3Place, TaskInstance, made, put_manifest
 
-from airflow_provider_wisdomgate.clips.advice import amount_of
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
+from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.rules import STATES, WITHOUT_RECORD, amount_of, next_actions
 from airflow_provider_wisdomgate.links import DESTINATION_KEY, HAS_PLAYER, WisdomGateVideoLink, player_url
 from airflow_provider_wisdomgate.operators import WisdomGateDownloadVideoOperator, WisdomGateGenerateVideoOperator
+from airflow_provider_wisdomgate.plugin import labels
 from airflow_provider_wisdomgate.plugin.clip_finder import find_clip
 from airflow_provider_wisdomgate.plugin.html import tag
 from airflow_provider_wisdomgate.plugin.ranges import OutOfRangeError, parse_range
@@ -190,6 +192,24 @@ def test_one_range_is_understood_and_the_rest_ignored(header: str | None, part: 
 def test_a_range_behind_the_end_is_refused(header: str) -> None:
     with pytest.raises(OutOfRangeError):
         parse_range(header, 10)
+
+
+def test_the_pages_name_no_state_of_their_own() -> None:
+    """Phases and Airflow's own states apart, which share some words."""
+    shared = {"stored", "creating", "created", "failed", "skipped", "unknown", "waiting"}
+    named = {
+        (path.name, node.value)
+        for path in Path(labels.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in {*STATES, *WITHOUT_RECORD} - shared
+    }
+    assert named == set()
+
+
+def test_what_pays_comes_last_in_every_state() -> None:
+    for state in STATES:
+        pays = [action.pays for action in next_actions(state, stored("/clips/a.mp4"))]
+        assert pays == sorted(pays), state
 
 
 def test_whatever_is_not_built_as_html_is_escaped() -> None:

@@ -14,8 +14,8 @@ import pytest
 from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
 from support import put_manifest
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
 pytestmark = pytest.mark.needs("player")
@@ -183,12 +183,19 @@ def test_a_dags_page_counts_no_more_clips_once_it_has_counted_many(
 
 
 CLAIM = {"video_id": None, "claim_seconds": 600.0}
-STOPPED = "The task has stopped waiting"
+SENT = "A create is in progress."
+MADE = "The video is paid for; it is being made or waits to be fetched."
 EARLY: dict[str, tuple[str, str, dict[str, Any], str, str]] = {
-    "asked for": ("running", "creating", CLAIM, "Being asked for", "No video id yet. The task is running."),
-    "in the making": ("deferred", "created", {}, "Still in the making", "Video video_1. The task is deferred."),
-    "asked, task over": ("failed", "creating", CLAIM, STOPPED, "if its create gets no answer, it will need you"),
-    "made, task over": ("failed", "created", {}, STOPPED, "its next run goes on with this video"),
+    "asked for": ("running", "creating", CLAIM, "Being requested", f"{SENT} The task is running."),
+    "in the making": ("deferred", "created", {}, "In progress", f"{MADE} Video video_1. The task is deferred."),
+    "asked, task over": (
+        "failed",
+        "creating",
+        CLAIM,
+        "Being requested",
+        "A create is in progress. The task is failed.",
+    ),
+    "made, task over": ("failed", "created", {}, "paid, not fetched", "no task waits for it: clear the task"),
 }
 
 

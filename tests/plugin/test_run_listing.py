@@ -15,8 +15,8 @@ from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
 from s3_server import Fault, Proxy, proxy_before
 from support import S3Place
 
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.names import default_name
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 pytestmark = pytest.mark.needs("player")
 

@@ -15,7 +15,7 @@ import pytest
 from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
 from run_pages import EARLIER, EVIL, address, done, fill, numbers, place, record, tiles, told
 
-from airflow_provider_wisdomgate.clips.destination import Destination
+from airflow_provider_wisdomgate.ledger.destination import Destination
 from airflow_provider_wisdomgate.links import DESTINATION_KEY
 
 pytestmark = pytest.mark.needs("player")
@@ -73,13 +73,13 @@ def test_each_state_is_counted_and_the_numbers_add_up_to_what_is_wanted(vera: An
     assert numbers(page.text) == {
         "wanted": "60",  # 61 task instances, one of them skipped
         "stored": "1",
-        "being made": "2",
-        "not begun": "50",
+        "in progress": "2",
+        "not started": "48",
         "failed": "4",
-        "need you": "2",
+        "need attention": "4",
         "not found": "1",
         "skipped": "1",
-        "creates sent": "7",
+        "creates sent": "8",
         "of video": "4 s",
         "in storage": "1 kB",
     }
@@ -91,38 +91,49 @@ def test_each_number_leads_to_its_clips(vera: Any, clips: Path) -> None:
     shown = {}
     for name, choice in re.findall(r'<li class="sum ([\w-]+)[^>]*><a href="\?(?:state=)?([^"]*)"', page):
         shown[name] = sorted(tiles(vera.get(address(query=f"?state={choice}")).text))
-    queued = [f"many [{index}]" for index in range(11, 60)]
+    queued = [f"many [{index}]" for index in range(13, 60)]
     assert {name: found for name, found in shown.items() if name not in ("wanted", "waiting")} == {
         "stored": ["many [0]"],
         "making": ["many [1]", "many [2]"],
         "failed": ["many [4]", "many [6]", "many [7]", "many [8]"],
-        "needs-you": ["many [3]", "many [5]"],
+        "needs-you": ["many [11]", "many [12]", "many [3]", "many [5]"],
         "unknown": ["many [10]"],
         "skipped": ["many [9]"],
-        "creates": [f"many [{index}]" for index in range(7)],
+        "creates": sorted(f"many [{index}]" for index in (*range(7), 11)),
         "seconds": ["many [0]"],
         "bytes": ["many [0]"],
     }
     assert (len(shown["wanted"]), len(shown["waiting"])) == (48, 48)
-    rest = tiles(vera.get(address(query="?state=waiting&page=2")).text)
-    assert sorted([*shown["waiting"], *rest]) == sorted(["clip", *queued])
+    rest = tiles(vera.get(address(query="?page=2")).text)
+    assert (len(rest), set(rest) & set(shown["wanted"])) == (12, set())
+    assert shown["waiting"] == sorted(["clip", *queued])
 
 
 def test_a_tile_says_what_to_know_and_what_to_do(vera: Any, clips: Path) -> None:
     fill(clips)
     page = vera.get(address()).text
     words = tiles(page)
-    uri = shlex.quote(f"file://{place(clips, 3)}")
-    assert "ago) Video video_1. The task is deferred." in words["many [1]"]
-    assert words["many [2]"].startswith("being asked for Since ")
-    assert f"wisdomgate clips adopt {uri} --video-id <id>" in words["many [3]"]
-    assert f"wisdomgate clips forget {uri}" in words["many [3]"]
-    assert words["many [4]"] == "failed It broke in two lines."
-    assert words["many [5]"].startswith(f"needs you: refused Not {EVIL} this.")
-    assert "nothing is there" in words["many [6]"]
-    assert words["many [7]"].endswith("its log says why.")
-    assert words["many [8]"] == "blocked A task before it failed."
-    assert words["many [11]"] == "not begun The task is queued"
+    uri = {index: shlex.quote(f"file://{place(clips, index)}") for index in (3, 5, 11, 12)}
+    assert words["many [1]"].startswith("in progress The video is paid for; it is being made")
+    assert "Video video_1. The task is deferred. Requested" in words["many [1]"]
+    assert words["many [2]"].startswith("being requested A create is in progress. The task is running. Requested ")
+    assert words["many [3]"].startswith("needs attention: lost create The answer to a create was lost")
+    assert "The answer was: <html>no id" in words["many [3]"]
+    assert f"wisdomgate clips adopt {uri[3]} --video-id VIDEO_ID Pays: If there is none" in words["many [3]"]
+    assert words["many [3]"].endswith(f"wisdomgate clips forget {uri[3]}")
+    assert words["many [4]"].startswith(
+        "failed No video was made; the next run of the task asks for a new one. It broke in"
+    )
+    assert f"Not {EVIL} this." in words["many [5]"]
+    assert words["many [5]"].endswith(f"run the task after: wisdomgate clips forget {uri[5]}")
+    assert words["many [6]"].startswith("clip is gone 4 s 1 kB The clip was stored, and is gone")
+    assert words["many [7]"].endswith("before a request was recorded; its log has the reason.")
+    assert words["many [8]"] == "blocked An upstream task failed, so no video was requested."
+    assert words["many [11]"].startswith("needs attention: paid, not fetched The video is paid for, and no task waits")
+    assert f"wisdomgate clips fetch {uri[11]} Pays: To give the video up" in words["many [11]"]
+    assert words["many [12]"].startswith("needs attention: damaged record The record cannot be read")
+    assert words["many [12]"].endswith(f"pays for a new video: wisdomgate clips forget {uri[12]}")
+    assert words["many [13]"] == "not started The task has not requested a video yet. The task is queued."
     assert "<script" not in page
     assert page.count("<video ") == 1
     path = f"../../../../wisdomgate/ti/ours/{quote(RUN, safe='')}/many/0"
@@ -137,7 +148,7 @@ def test_a_command_is_quoted_for_a_shell(vera: Any, clips: Path) -> None:
     page = vera.get(address(query="?state=lost")).text
     (command, *_) = (unescape(each) for each in re.findall(r"<code[^>]*>(.*?)</code>", page))
     program, *words = shlex.split(command)
-    assert (program, words[:2], words[3:]) == ("wisdomgate", ["clips", "adopt"], ["--video-id", "<id>"])
+    assert (program, words[:2], words[3:]) == ("wisdomgate", ["clips", "adopt"], ["--video-id", "VIDEO_ID"])
     assert Destination(words[2]).read() is not None
     assert Destination(words[2]).uri == Destination(str(path)).uri
 
@@ -175,6 +186,51 @@ def test_what_may_not_be_seen_gets_one_and_the_same_404(vera: Any, clips: Path) 
     assert (absent.status_code, empty.status_code) == (404, 404)
     assert absent.text.replace("nodag", "ours") == empty.text
     assert vera.get("/wisdomgate/dag/nodag/videos").status_code == 404
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "upstream_failed", "removed"])
+def test_a_paid_clip_that_no_task_waits_for_needs_attention(vera: Any, clips: Path, state: str) -> None:
+    record(place(clips, 0), "created")
+    leave("ours", RUN, [Left("many", 0, state, done(0).rendered, tries=1)])
+    page = vera.get(address(query="?state=unfetched")).text
+    assert list(tiles(page)) == ["many [0]"]
+    assert (numbers(page)["need attention"], numbers(page)["in progress"]) == ("1", "0")
+
+
+def test_a_cleared_task_goes_on_with_its_paid_clip_before_it_is_scheduled(vera: Any, clips: Path) -> None:
+    for index in range(3):
+        record(place(clips, index), "created")
+    cleared = [Left("many", 0, None, tries=1), Left("many", 1, "queued", tries=2), Left("many", 2, "queued", tries=1)]
+    leave("ours", RUN, cleared)
+    found = numbers(vera.get(address()).text)
+    assert (found["in progress"], found["need attention"]) == ("2", "0")  # the third runs for the first time
+
+
+def test_a_task_instance_that_was_removed_counts_only_if_a_person_must_act(vera: Any, clips: Path) -> None:
+    record(place(clips, 0))
+    record(place(clips, 1), "created")
+    leave("ours", RUN, [done(index, "removed") for index in range(3)])
+    found = numbers(vera.get(address()).text)
+    assert (found["stored"], found["need attention"], found.get("not found")) == ("0", "1", None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words", "is_late"),
+    [
+        (10.0, r"Last seen by its triggerer \d+ seconds ago\.", False),
+        (7200.0, r"Last seen by its triggerer 2 hours ago\. Nothing seems to poll it", True),
+        (None, r"No triggerer has it yet\. Nothing seems to poll it", True),
+    ],
+)
+def test_a_deferred_clip_shows_when_its_triggerer_was_seen(
+    vera: Any, clips: Path, seen: float | None, words: str, is_late: bool
+) -> None:
+    path = record(place(clips, 0), "created")
+    leave("ours", RUN, [done(0, "deferred", seen=seen, **told(path))])
+    player = f"/wisdomgate/ti/ours/{quote(RUN, safe='')}/many/0/player"
+    for page in (vera.get(address(query="?state=making")).text, vera.get(player).text):
+        assert re.search(words, page), page
+        assert ('class="warning"' in page) is is_late
 
 
 # ----------------------------------------------------------------------------------------- where a clip may be
@@ -271,11 +327,11 @@ def test_a_dag_has_a_row_for_each_run_with_its_sums(vera: Any, clips: Path) -> N
     ]
     counts = {row[0]: row[3:] for row in rows[1:]}
     assert rows[0][3:] == [
-        *("wanted", "stored", "being made", "not begun", "failed", "need you", "creates sent"),
+        *("wanted", "stored", "in progress", "not started", "failed", "need attention", "creates sent"),
         *("of video", "in storage"),
     ]
     assert counts == {
-        RUN: ["60", "1", "2", "50", "4", "2", "7", "4 s", "1 kB"],
+        RUN: ["60", "1", "2", "48", "4", "4", "8", "4 s", "1 kB"],
         EARLIER: ["61", "1", "0", "60", "0", "0", "1", "4 s", "1 kB"],
     }
     assert f'href="../../../wisdomgate/run/ours/{quote(RUN, safe="")}/videos?state=needs-you"' in page.text

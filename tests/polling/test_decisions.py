@@ -36,13 +36,19 @@ from waits import (
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.polling.decisions import (
+    CONTENT_IN_TASK,
     LONGEST_RETRY_AFTER,
     MAX_FAILED_POLLS,
     MAX_NOT_FOUND,
+    PATIENCE_ANSWERS,
+    PATIENCE_SINCE_CREATE,
+    PATIENCE_SINCE_FIRST,
     Ended,
     PollAgain,
     Wait,
+    after_missing_content,
     after_poll,
+    as_poll_error,
     first_poll,
 )
 
@@ -136,7 +142,7 @@ POLLS: dict[str, tuple[Wait, Video | errors.WisdomGateError, Any]] = {
     "401, then the new key": (replace(WAIT, failed_polls=1, unauthorized=1), QUEUED, again(10.0, last=QUEUED)),
     "a page of an ingress": (WAIT, PAGE, again(3.333333, failed_polls=1)),
     "a page of an ingress after a 404": (
-        replace(WAIT, failed_polls=2, not_found=2),
+        replace(WAIT, failed_polls=2, not_found=2, not_found_since=NOW),
         PAGE,
         again(13.333333, failed_polls=3, not_found=2),
     ),
@@ -302,3 +308,72 @@ def test_any_wait_ends_soon_after_its_deadline_at_the_latest(
     # three seconds between two polls at least, but for the last one
     assert polls <= timeout / 2.99 + 2
     assert outcome in ("ready", "failed", "expired", "timed_out", "refused")
+
+
+# ---- patience with a paid video
+
+
+PAID = replace(WAIT, created_at=NOW - PATIENCE_SINCE_CREATE, deadline=NOW + 1e6)
+FIRST = NOW - PATIENCE_SINCE_FIRST
+ENOUGH = replace(PAID, not_found=PATIENCE_ANSWERS - 1, not_found_since=FIRST)
+WRONG_GATEWAY = errors.WrongGatewayError("elsewhere")
+PATIENCE: dict[str, tuple[Wait, bool]] = {
+    "old, since long, often enough": (ENOUGH, True),
+    "made less than 15 minutes ago": (replace(ENOUGH, created_at=NOW - PATIENCE_SINCE_CREATE + 1), False),
+    "unknown for less than 5 minutes": (replace(ENOUGH, not_found_since=FIRST + 1), False),
+    "fewer than 5 answers": (replace(ENOUGH, not_found=PATIENCE_ANSWERS - 2), False),
+    "the first such answer": (PAID, False),
+    "an id that a user gave": (replace(ENOUGH, created_at=None, not_found=MAX_NOT_FOUND - 1), True),
+}
+
+
+@pytest.mark.parametrize(("wait", "ends"), PATIENCE.values(), ids=PATIENCE.keys())
+def test_a_paid_video_that_is_unknown_gets_fifteen_minutes_five_minutes_and_five_answers(
+    wait: Wait, ends: bool
+) -> None:
+    for seen in (MISSING, errors.VideoExpiredError("the route answers so", status=404)):
+        assert isinstance(after_poll(wait, seen, NOW, MIDDLE), Ended) is ends
+    assert isinstance(after_missing_content(wait, MISSING, NOW), Ended) is ends
+
+
+def test_one_good_poll_resets_the_patience() -> None:
+    step = after_poll(ENOUGH, RUNNING, NOW, MIDDLE)
+    assert isinstance(step, PollAgain)
+    assert (step.wait.not_found, step.wait.not_found_since) == (0, None)
+
+
+@pytest.mark.parametrize("kind", [errors.ModerationError, errors.VideoFailedError, errors.VideoFailedForGoodError])
+def test_no_error_answer_to_a_poll_ends_a_video(kind: type[errors.WisdomGateError]) -> None:
+    assert type(as_poll_error(kind("no"))) is errors.UnexpectedReplyError
+    assert isinstance(after_poll(PAID, kind("no"), NOW, MIDDLE), PollAgain)
+
+
+@pytest.mark.parametrize("error", [FAULT, BAD_KEY, MISSING, WRONG_GATEWAY, SLOW_DOWN], ids=lambda error: type(error))
+def test_every_other_error_of_a_poll_stays_what_it_is(error: errors.WisdomGateError) -> None:
+    assert as_poll_error(error) is error
+
+
+def test_a_connection_to_another_gateway_is_a_failed_poll() -> None:
+    step = after_poll(PAID, WRONG_GATEWAY, NOW, MIDDLE)
+    assert isinstance(step, PollAgain)
+    assert step.wait.failed_polls == 1
+
+
+def test_a_wait_for_content_holds_no_worker_after_its_first_minute() -> None:
+    now, wait, in_task = NOW, replace(PAID, created_at=NOW), 0.0
+    while isinstance(step := after_missing_content(wait, MISSING, now, can_defer=True), PollAgain):
+        assert 0 < step.delay <= LONGEST_RETRY_AFTER
+        in_task += step.delay if step.delay <= CONTENT_IN_TASK else 0.0
+        now, wait = now + step.delay, step.wait
+    assert step == Ended("refused", None, MISSING)
+    assert now - NOW >= PATIENCE_SINCE_CREATE
+    assert in_task <= 2 * CONTENT_IN_TASK
+
+
+def test_a_wait_for_content_ends_at_the_deadline() -> None:
+    end = after_missing_content(replace(PAID, deadline=NOW), MISSING, NOW)
+    assert isinstance(end, Ended)
+    assert (end.outcome, type(end.error)) == ("timed_out", errors.WaitTimeoutError)  # on_gone must not pay for it
+    step = after_missing_content(replace(PAID, deadline=NOW + 0.5), MISSING, NOW)
+    assert isinstance(step, PollAgain)
+    assert step.delay == 0.5

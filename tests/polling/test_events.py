@@ -27,21 +27,26 @@ from waits import (
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.polling.decisions import (
+    EVENT_VERSION,
     Ended,
     Wait,
     after_poll,
+    event_of,
+    result_of,
+    video_of,
 )
-from airflow_provider_wisdomgate.polling.events import EVENT_VERSION, event_of, result_of, video_of
 
 BASE_EVENT = {"version": EVENT_VERSION, "video_id": "v", "outcome": "ready", "video": DONE.as_dict(), "error": None}
 
 
 def test_an_event_is_plain_json_and_all_there_is() -> None:
-    event = event_of("v", Ended("refused", RUNNING, FAULT))
+    claim = {"destination": "file:///cat.mp4", "claim_id": "c"}
+    event = event_of("v", Ended("refused", RUNNING, FAULT), claim)
     assert json.loads(json.dumps(event, allow_nan=False)) == event
     assert event == {
         "version": 1,
         "video_id": "v",
+        "claim": claim,
         "outcome": "refused",
         "video": RUNNING.as_dict(),
         "error": {"error": "GatewayFaultError", "message": "fault", "next_step": None, "status": 502},

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_wisdomgate.polling.decisions import poll_delay
 from airflow_provider_wisdomgate.polling.rate_limit import LONGEST_BACKOFF, RateLimit
-from airflow_provider_wisdomgate.polling.schedule import poll_delay
 
 MIDDLE = 0.5  # the jitter that changes nothing
 AGES, POLLS, JITTERS = st.floats(0, 1e6), st.floats(0.01, 3600), st.floats(0, 1)

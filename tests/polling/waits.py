@@ -59,7 +59,9 @@ def again(
     unauthorized: int = 0,
     last: Video | None = None,
 ) -> Any:
-    counts = {"failed_polls": failed_polls, "not_found": not_found, "unauthorized": unauthorized}
+    counts: dict[str, Any] = {"failed_polls": failed_polls, "not_found": not_found, "unauthorized": unauthorized}
+    if not_found and wait.not_found_since is None:
+        counts["not_found_since"] = NOW
     return ("again", replace(wait, last=last, **counts), delay)
 
 

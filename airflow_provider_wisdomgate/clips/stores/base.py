@@ -183,15 +183,18 @@ def unsafe_storage_is_allowed() -> bool:
 
 @contextmanager
 def storage_errors(uri: str) -> Iterator[None]:
-    """Name a store's own errors; whether a retry may help, only a retry tells."""
+    """Turn a store's own errors into a StorageError."""
     try:
         yield
     except errors.WisdomGateError:
         raise
     except Exception as error:  # botocore, google-cloud-storage and Azure's client share no base class
-        advice = "Check that the path exists, its connection, and the rights to read and write there."
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            advice = "A disk is full: that of the storage, or the worker's temporary folder (TMPDIR)."
-        raise errors.StorageError(
-            f"The storage at {uri} refused: {type(error).__name__}: {error}", next_step=advice
-        ) from error
+        raise storage_error(uri, error) from error
+
+
+def storage_error(uri: str, error: Exception) -> errors.StorageError:
+    """Return the StorageError of a store's own error; only a retry shows whether a retry helps."""
+    advice = "Check that the path exists, its connection, and the rights to read and write there."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "A disk is full: that of the storage, or the worker's temporary folder (TMPDIR)."
+    return errors.StorageError(f"The storage at {uri} refused: {type(error).__name__}: {error}", next_step=advice)

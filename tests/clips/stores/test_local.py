@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.local import ABANDONED_AFTER, LocalStore
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 JSON = ".json"
 
@@ -85,14 +86,16 @@ def test_half_a_file_may_be_seen_only_without_hard_links(store: LocalStore, monk
 
 
 @pytest.mark.parametrize("begun", [b"", b'{\n "pha', bytes(100)])
-def test_a_manifest_that_a_killed_try_began_to_write_is_taken_over(tmp_path: Path, begun: bytes) -> None:
+def test_a_manifest_that_a_killed_try_began_to_write_is_damaged(
+    tmp_path: Path, begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cat.mp4.json").write_bytes(begun)
     target = Destination(str(tmp_path / "cat.mp4"))
+    with pytest.raises(errors.DamagedManifestError):
+        target.find()
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))  # here a claim is written in place: it may be alive
     found = target.find()
     assert (found and found.manifest, target.read()) == (None, None)
-    mine = Manifest("creating", "mine", target.uri, 1.0)
-    target.swap(found, mine)
-    assert target.read() == mine
 
 
 def test_who_meets_a_manifest_that_is_being_written_waits_for_it(

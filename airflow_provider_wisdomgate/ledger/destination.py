@@ -11,41 +11,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import IO, Any
+from functools import wraps
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.manifest import Manifest, begins_as_manifest, is_unfinished
 from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES
 from airflow_provider_wisdomgate.clips.stores import STORES, open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
     Listed,
     Version,
+    storage_error,
     storage_errors,
     unsafe_storage_is_allowed,
 )
 from airflow_provider_wisdomgate.clips.stores.local import PLAIN
+from airflow_provider_wisdomgate.ledger.record import Manifest, is_record, is_unfinished
+from airflow_provider_wisdomgate.ledger.rules import damage_actions
 
 MANIFEST = ".json"
-# Who loses so often against others that change the same manifest meets something that is no task of ours.
+# After this many lost compare-and-swaps, assume a foreign writer and stop.
 MAX_TURNS = 50
-# Where a store tells no time, a file's age is taken from two machines' clocks, which may be so far apart.
+# Without a store's own clock, a file's age depends on two machines' clocks, which may differ by this many seconds.
 CLOCK_SKEW = 600.0
 
-# A manifest that is damaged is read again for so long: a file system that writes in place shows it half-written.
+# A manifest that cannot be read is read again after these pauses: another file system may show a write in progress.
 SPOILED_DELAYS = (0.2, 0.8)
-DAMAGED = (
-    "It is a damaged one. See whether it names a video_id: that video is paid for, and WisdomGateDownloadVideoOperator "
-    "stores it elsewhere. Repair the file, or move it away: then the next run creates anew, and pays."
-)
-
 READ_SIZE = 8 * 1024**2
 
 # What the player shows a clip by.
 PLAYED = tuple(f".{container}" for container in CONTENT_TYPES)
-# Of names without "://": with these before a colon, or with any scheme before ":/", a URI is meant. Other names may
-# have colons: a run's id has some.
+# A name without "://" that begins like a URI is a mistake: one of these before a colon, or any scheme before ":/".
+# Other names may contain colons, as run ids do.
 LOCAL_SCHEMES = ("file", "local")
 SCHEMES = (*LOCAL_SCHEMES, *STORES)
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -53,6 +51,8 @@ WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 HOME_PATH = re.compile(r"~[^/]*/")
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # The buckets and file systems of which this process knows that they keep conditions.
 _proven: set[str] = set()
@@ -145,6 +145,21 @@ class OvertakenError(Exception):
     """The manifest is no longer what was decided on. Never leaves this package: read again and decide again."""
 
 
+def _typed_errors(method: Callable[Concatenate[Destination, P], T]) -> Callable[Concatenate[Destination, P], T]:
+    """Turn a store's own errors into a StorageError."""
+
+    @wraps(method)
+    def typed(self: Destination, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except (errors.WisdomGateError, OvertakenError):
+            raise
+        except Exception as error:
+            raise storage_error(self.uri, error) from error
+
+    return typed
+
+
 class Destination:
     """One destination: the clip's place and the manifest beside it."""
 
@@ -168,48 +183,72 @@ class Destination:
         with storage_errors(self.uri):
             yield from self._store.siblings(after)
 
+    @_typed_errors
     def find(self) -> Found | None:
-        """Read the manifest and its version, None where no file stands.
+        """Read the manifest and its version, None if there is no file.
 
-        :raises DestinationTakenError: it is no manifest of ours.
+        :raises DestinationTakenError: it is not a manifest of this package.
+        :raises DamagedManifestError: it is one that cannot be read.
         """
         for delay in (*SPOILED_DELAYS, None):
-            with storage_errors(self.uri):
-                read = self._store.read(MANIFEST)
+            read = self._store.read(MANIFEST)
             if read is None:
                 return None
             try:
-                # The place is where it was found: somebody may have renamed the folder.
-                return Found(replace(Manifest.load(read.data, self.uri + MANIFEST), uri=self.uri), read.version)
-            except errors.DestinationTakenError as error:
-                if is_unfinished(read.data):
+                manifest = Manifest.load(read.data, self.uri + MANIFEST)
+                if manifest.uri != self.uri:  # somebody renamed the folder: the place is where it was found
+                    manifest = replace(manifest, uri=self.uri)
+                return Found(manifest, read.version)
+            except errors.DamagedManifestError:  # of a later version
+                raise
+            except errors.DestinationTakenError:
+                if self._store.may_show_half and is_unfinished(read.data):
                     return Found(None, read.version)
-                if not begins_as_manifest(read.data):
+                if not is_record(read.data):
                     raise
                 if delay is None:
-                    error.next_step = DAMAGED
-                    raise
+                    raise self.damaged() from None
             time.sleep(delay)  # somebody may be writing it
         raise AssertionError  # the last delay is None
 
+    def damaged(self) -> errors.DamagedManifestError:
+        """Return the error of a manifest that cannot be read."""
+        return errors.DamagedManifestError(
+            f"{self.uri}{MANIFEST} is damaged: it is a record of this package that cannot be read, and may name a paid "
+            "video",
+            next_step=" ".join(str(action) for action in damage_actions(self.uri)),
+        )
+
+    @_typed_errors
+    def find_any(self) -> tuple[bytes, Found] | None:
+        """Read the manifest's file as it is, readable or not: for a person who removes it. None if there is no file."""
+        read = self._store.read(MANIFEST)
+        return None if read is None else (read.data, Found(None, read.version))
+
     def read(self) -> Manifest | None:
-        """Read the manifest, None where there is none."""
+        """Read the manifest, None if there is none."""
         found = self.find()
         return found.manifest if found else None
 
+    @_typed_errors
+    def file_age(self) -> float:
+        """Return for how many seconds the manifest's file has stood there, by the store's clock; 0.0 without one."""
+        return self._store.age(MANIFEST) or 0.0
+
+    @_typed_errors
     def age(self, manifest: Manifest) -> float:
         """Return for how many seconds a manifest has stood there at least, by the store's own clock if it has one.
 
         0.0 where it stands there no longer.
         """
-        with storage_errors(self.uri):
-            age = self._store.age(MANIFEST)
+        age = self._store.age(MANIFEST)
         if self.read() != manifest:
             return 0.0  # that was another file's age
         if age is None:
             age = time.time() - max(manifest.claimed_at, manifest.stored_at or 0.0) - CLOCK_SKEW
         return max(age, 0.0)
 
+    @_typed_errors
     def swap(self, found: Found | None, new: Manifest | None) -> None:
         """Write ``new`` (None: delete) over exactly what was found (None: nothing). Nothing else changes a manifest.
 
@@ -217,15 +256,14 @@ class Destination:
         :raises StorageError: it may or may not have been written.
         """
         data = None if new is None else new.dump()
-        with storage_errors(self.uri):
-            try:
-                is_done = self._change(found, data)
-            except Exception:
-                if not self._stands_there(data):
-                    raise
-                is_done = True  # only the answer was lost
-            # A client that lost an answer and sent the request again has met its own effect.
-            is_done = is_done or (data is not None and self._stands_there(data))
+        try:
+            is_done = self._change(found, data)
+        except Exception:
+            if not self._stands_there(data):
+                raise
+            is_done = True  # only the answer was lost
+        # A client that lost an answer and sent the request again has met its own effect.
+        is_done = is_done or (data is not None and self._stands_there(data))
         if not is_done:
             raise OvertakenError
 
@@ -243,10 +281,12 @@ class Destination:
     def update(self, decide: Callable[[Manifest | None], Manifest | None]) -> Manifest | None:
         """Change the manifest to what ``decide`` makes of the one that stands there, and return what stands there then.
 
-        Who loses against another task reads again and decides again.
+        If another task changes it first, read again and decide again.
         """
         for _ in range(MAX_TURNS):
             found = self.find()
+            if found is not None and found.manifest is None:
+                raise self.damaged()
             now = found.manifest if found else None
             new = decide(now)
             if new is not None:
@@ -264,6 +304,7 @@ class Destination:
             next_step="Find out what writes to it besides this package.",
         )
 
+    @_typed_errors
     def prove_conditions(self, mine: Manifest) -> None:
         """Find out once for each bucket or file system whether it keeps conditions, with a claim that was just written.
 
@@ -273,9 +314,8 @@ class Destination:
         if place in _proven:
             return
         data = mine.dump()
-        with storage_errors(self.uri):
-            is_kept = self._store.create(MANIFEST, data) is None
-            is_kept = is_kept and self._store.replace(MANIFEST, data, self._store.no_version) is None
+        is_kept = self._store.create(MANIFEST, data) is None
+        is_kept = is_kept and self._store.replace(MANIFEST, data, self._store.no_version) is None
         if not is_kept and not unsafe_storage_is_allowed():
             raise errors.StorageError(
                 f"The storage at {self.uri} ignores conditions: it replaced a file, although it was told not to. Two "
@@ -288,10 +328,10 @@ class Destination:
             log.warning("Two tasks at once for one destination may both pay at %s: %s", place, why)
         _proven.add(place)
 
+    @_typed_errors
     def clip(self) -> ClipFile | None:
         """Look at what stands at the destination itself, None where nothing does."""
-        with storage_errors(self.uri):
-            return self._store.clip()
+        return self._store.clip()
 
     def clip_size(self) -> int | None:
         """Return the bytes of what stands at the destination, None where nothing does."""
@@ -307,10 +347,10 @@ class Destination:
             digest.update(self.read_range(start, min(start + READ_SIZE, size)))
         return digest.hexdigest()
 
+    @_typed_errors
     def read_range(self, start: int, end: int) -> bytes:
         """Return the clip's bytes from ``start`` to before ``end``. Leaves nothing open."""
-        with storage_errors(self.uri):
-            return self._store.read_range(start, end)
+        return self._store.read_range(start, end)
 
     def remove_partial_files(self) -> None:
         """Remove what killed tries left unfinished."""
@@ -322,10 +362,10 @@ class Destination:
         with storage_errors(self.uri), self._store.partial_file() as file:
             yield file
 
+    @_typed_errors
     def publish(self, file: IO[bytes], content_type: str, over: ClipFile | None, announced: Manifest) -> bool:
         """Let a whole clip appear in the place of ``over``, if the manifest still announces it; whether it did."""
         found = self.find()
         if found is None or found.manifest is None or found.manifest.dump() != announced.dump():
             return False
-        with storage_errors(self.uri):
-            return self._store.publish(file, content_type, over=over, beside=(MANIFEST, found.version))
+        return self._store.publish(file, content_type, over=over, beside=(MANIFEST, found.version))

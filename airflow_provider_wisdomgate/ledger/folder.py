@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import CLOCK_SKEW, DAMAGED, MANIFEST, Destination, inside
-from airflow_provider_wisdomgate.clips.manifest import BEGINNING, Manifest, begins_as_manifest
-from airflow_provider_wisdomgate.clips.states import state_of
+from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination, Found, inside
+from airflow_provider_wisdomgate.ledger.driver import HALF_WRITTEN_SECONDS
+from airflow_provider_wisdomgate.ledger.record import BEGINNING, Manifest, begins_as_manifest
+from airflow_provider_wisdomgate.ledger.rules import owns, state_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -22,6 +23,8 @@ READERS = 8
 # A manifest with eight records below it and long prompts has some hundred kilobytes. What is larger is somebody else's
 # file, or the request has images in it: its first bytes tell.
 MAX_MANIFEST_BYTES = 4 * 1024**2
+# A half-written manifest that stays the same for so many seconds has no writer any more.
+HALF_WRITTEN_WATCH = 5.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Kept:
 
     :param name: the clip's name below the folder; listings go on after it.
     :param destination: the clip's; through the client that listed it.
-    :param manifest: None where it could not be read, and ``problem`` says why.
+    :param manifest: None if it could not be read; ``problem`` is the reason.
+    :param found: the version of the manifest, which a change of it is conditional on.
     """
 
     name: str
@@ -39,6 +43,11 @@ class Kept:
     clip_size: int | None = None
     state: str = ""
     problem: errors.WisdomGateError | None = None
+    found: Found | None = None
+
+    def is_in(self, states: Collection[str]) -> bool:
+        """Whether the clip is in one of these states. No listing knows whether a task waits for a paid video."""
+        return self.state in states or (self.state == "created" and "unfetched" in states)
 
 
 @dataclass(frozen=True)
@@ -87,16 +96,69 @@ def _begins_as_manifest(file: Destination) -> bool:
 
 
 def _read(place: Place) -> Kept | None:
-    """Read the manifest of a place, None where it is none of ours or gone by now."""
+    """Read the manifest of a place; None if it is none of ours, gone by now, or about to be written."""
     try:
-        manifest = place.destination.read()
-        if manifest is None:
-            return None
-        return Kept(place.name, place.destination, manifest, *state_at(place.destination, manifest, place.clip_size))
+        return read_kept(place.destination, place.name, place.clip_size)
+    except errors.DestinationTakenError:
+        return None
     except errors.WisdomGateError as error:
-        if isinstance(error, errors.DestinationTakenError) and error.next_step != DAMAGED:
-            return None
         return Kept(place.name, place.destination, None, problem=error)
+
+
+def read_kept(destination: Destination, name: str = "", clip_size: int | None = None) -> Kept | None:
+    """Read what is kept of one clip, readable or damaged; None if there is no manifest.
+
+    :param clip_size: from a listing.
+    :raises DestinationTakenError: the manifest is none of this package.
+    """
+    try:
+        found = destination.find()
+        if found is None:
+            return None
+        if found.manifest is None:  # half-written: damage, unless somebody is writing it
+            return _damaged(destination, name, destination.damaged()) if is_abandoned(destination) else None
+    except errors.DamagedManifestError as error:
+        return _damaged(destination, name, error)
+    size, state = state_at(destination, found.manifest, clip_size)
+    return Kept(name, destination, found.manifest, size, state, found=found)
+
+
+def _damaged(destination: Destination, name: str, error: errors.WisdomGateError) -> Kept:
+    return Kept(name, destination, None, state="damaged", problem=error)
+
+
+def is_abandoned(destination: Destination) -> bool:
+    """Whether nobody is writing a half-written manifest: it is old by the store's clock, or stays as it is.
+
+    No create is sent before its claim is whole.
+    """
+    if destination.file_age() > HALF_WRITTEN_SECONDS:
+        return True
+    before = destination.find_any()
+    time.sleep(HALF_WRITTEN_WATCH)
+    return destination.find_any() == before
+
+
+def find_owners(
+    folders: Iterable[str], video_ids: Collection[str], seconds: float
+) -> tuple[list[Kept], errors.WisdomGateError | None]:
+    """Find the records that have one of these videos, see :func:`rules.owns`.
+
+    :param seconds: stop after this time: manifests are read one by one, of S3 some hundred in a second.
+    :returns: the records, and an error if not all records could be read.
+    """
+    owners: list[Kept] = []
+    end = time.monotonic() + seconds
+    for folder in folders:
+        try:
+            for kept in find_kept(folder):
+                if kept.manifest and any(owns(kept.manifest, video_id, None) for video_id in video_ids):
+                    owners.append(kept)
+                if time.monotonic() > end:
+                    return owners, errors.StorageError(f"not all records below {folder} were read in {seconds:.0f} s")
+        except errors.StorageError as error:
+            return owners, error
+    return owners, None
 
 
 def state_at(destination: Destination, manifest: Manifest, clip_size: int | None = None) -> tuple[int | None, str]:

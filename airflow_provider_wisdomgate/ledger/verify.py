@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.destination import Destination
-from airflow_provider_wisdomgate.clips.folder import Kept, find_kept, in_order
-from airflow_provider_wisdomgate.clips.manifest import Manifest
 from airflow_provider_wisdomgate.clips.mp4 import BoxWalk
+from airflow_provider_wisdomgate.ledger.destination import Destination
+from airflow_provider_wisdomgate.ledger.folder import Kept, find_kept, in_order
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 # So many clips are read at a time, a chunk of each is in memory.
 READERS = 4

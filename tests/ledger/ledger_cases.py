@@ -1,4 +1,4 @@
-"""Manifests that a try may find, requests that it may want, and what the ledger decides of the two."""
+"""Records that a try may find, requests that it may want, and what the rules decide of the two."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.ledger import IfExists, OnLostCreate, Step, Wanted, fingerprint, next_step
-from airflow_provider_wisdomgate.clips.manifest import Manifest, Phase
+from airflow_provider_wisdomgate.ledger.record import Manifest, Phase
+from airflow_provider_wisdomgate.ledger.rules import (
+    IfExists,
+    OnGone,
+    OnLostCreate,
+    Step,
+    Terms,
+    Wanted,
+    fingerprint,
+    next_step,
+)
 
 URI = "file:///videos/cat.mp4"
 NOW = 1_000_000.0
 LIVES = 370.0
 YOUNG, OLD = 10.0, LIVES
-ME = {"dag_id": "d", "run_id": "r1", "task_id": "t", "map_index": -1, "round": 0}
-ME_CLEARED = ME | {"round": 1}
-SOMEBODY = ME | {"run_id": "r2"}
+RUN = {"dag_id": "d", "run_id": "r1", "task_id": "t", "map_index": -1, "run_started": "2026-01-01T00:00:00+00:00"}
+ME: dict[str, Any] = RUN | {"max_tries": 2, "round": 0}
+ME_CLEARED = ME | {"max_tries": 5, "round": 3}
+ANOTHER_RUN = ME | {"run_id": "r2"}
+SIBLING = ME | {"map_index": 7}
 REQUEST = {"base_url": "https://g/v1", "model": "sora-2", "fields": {"seconds": "8", "size": "64x48"}, "prompt": "cat"}
 OTHER = REQUEST | {"model": "veo-9", "fields": {"seconds": "4", "size": "64x48", "fps": 24}, "prompt": "dog"}
 SIZE = 500
@@ -24,8 +35,13 @@ SIZE = 500
 IF_EXISTS: tuple[IfExists, ...] = get_args(IfExists)
 
 
-def wanted(request: dict[str, Any] = REQUEST, made_by: dict[str, Any] = ME) -> Wanted:
-    return Wanted(request, fingerprint(request), made_by=made_by)
+def terms(
+    made_by: dict[str, Any] = ME,
+    if_exists: IfExists = "skip",
+    on_lost_create: OnLostCreate = "fail",
+    on_gone: OnGone = "fail",
+) -> Terms:
+    return Terms(made_by, if_exists, on_lost_create, on_gone)
 
 
 def found(phase: Phase, **values: Any) -> Manifest:
@@ -47,16 +63,11 @@ def found(phase: Phase, **values: Any) -> Manifest:
 
 
 def decided(
-    manifest: Manifest | None,
-    clip_size: int | None,
-    want: Wanted,
-    if_exists: IfExists = "skip",
-    on_lost_create: OnLostCreate = "fail",
-    age: float = YOUNG,
+    record: Manifest | None, clip_size: int | None, asks: Terms, wanted: Wanted | None, age: float = YOUNG
 ) -> Step | str:
     """Return the step, or the name of the error."""
     try:
-        return next_step(manifest, clip_size, want, if_exists=if_exists, on_lost_create=on_lost_create, age=age)
+        return next_step(record, clip_size, asks, wanted, age=age)
     except errors.WisdomGateError as error:
         return type(error).__name__
 
@@ -66,7 +77,7 @@ LOST = "LostCreateError"
 
 
 def failed(kind: str, **values: Any) -> Manifest:
-    return found("failed", video_id="video_1", error={"error": kind, "message": "no"}, **values)
+    return found("failed", **({"video_id": "video_1", "error": {"error": kind, "message": "no"}} | values))
 
 
 CREATING = found("creating")
@@ -74,10 +85,12 @@ CREATED = found("created")
 STORED = found("stored")
 LUCKLESS = failed("VideoFailedError")
 
+SAME = Wanted(REQUEST)
+ANOTHER_REQUEST = Wanted(OTHER)
 HERE = {"base_url": REQUEST["base_url"]}
-DOWNLOAD = Wanted(HERE, video_id="video_1", made_by=ME)
-ANOTHER = Wanted(HERE, video_id="video_2", made_by=ME)
-ELSEWHERE = Wanted({"base_url": "https://h/v1"}, video_id="video_1", made_by=ME)
+DOWNLOAD = Wanted(HERE, video_id="video_1")
+ANOTHER = Wanted(HERE, video_id="video_2")
+ELSEWHERE = Wanted({"base_url": "https://h/v1"}, video_id="video_1")
 
 # What JSON can hold.
 VALUES = st.recursive(

@@ -1,0 +1,1 @@
+"""The life of a clip: the record beside it, the rules, and the driver that applies them."""
