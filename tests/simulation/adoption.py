@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_wisdomgate.clips.ledger import LISTED_TIME_MARGIN, OLD_CLAIM_SECONDS
+from airflow_provider_wisdomgate.ledger.rules import LISTED_TIME_MARGIN, OLD_CLAIM_SECONDS
 from simulation.listing import HONEST, created_at, shown
 from simulation.world import Process, Violation, World
 
@@ -29,6 +29,9 @@ class Adoptions:
         if not before or not after or before[0]["claim_id"] != after[0]["claim_id"]:
             return
         is_new = before[0]["phase"] == "creating" and after[0]["phase"] == "created"
+        sends = self._world.books.sends_of(after[0]["claim_id"])
+        if is_new and by.listed is None and any(s.is_only_shown and s.process is by for s in sends):
+            raise Violation(f"(b) {by.name} records {after[0]['video_id']}, which only an error named")
         if is_new and after[0]["claim_id"] not in by.claims:
             if by.listed is not None:
                 self._judge(place, before, after[0], by)

@@ -30,6 +30,7 @@ class Send:
     person_took_clip: bool = False
     displaced_by: str | None = None
     is_written_off: bool = False
+    is_only_shown: bool = False  # an error named its video
     is_mistaken: bool = False  # another's video was taken for the one of its claim
     blockers: tuple[Send, ...] = ()
 
@@ -50,6 +51,7 @@ class Books:
         self.known: set[str] = set()  # ids that stand in a log, a manifest or a task's memory, or once did
         self.owners: dict[str, tuple[Process, str, str]] = {}  # claim -> who, where, for which request
         self.orphans: set[str] = set()  # claims whose manifest a person took away
+        self.hurt: set[str] = set()  # claims whose record was damaged
 
     # claims
 
@@ -90,15 +92,24 @@ class Books:
 
     def arrives(self, send: Send) -> None:
         """Judge a create by what was there when it left: its claim stands, and what it would pay twice."""
-        if not self.claim_stands(send) and send.claim not in self.orphans:
+        if not self.claim_stands(send) and send.claim not in self.orphans | self.hurt:
             raise Violation(f"(a) {send.process.name} sends a create after its claim was taken over")
         self._check_lifetime(send)
         if send.claim in self.orphans:
             return  # the one more that a person allows who takes a manifest away
-        earlier = (
-            s for s in self.sends if s is not send and (s.place, s.fingerprint) == (send.place, send.fingerprint)
-        )
+        earlier = (s for s in self.sends if s is not send and self._is_for_the_same(s, send))
         send.blockers = tuple(s for s in earlier if s.may_be_paid and not self._allows(s, send))
+
+    def _is_for_the_same(self, earlier: Send, send: Send) -> bool:
+        """Whether two creates are for one wanted clip: one request at one destination, or, by rule 5, one round."""
+        if (earlier.place, earlier.fingerprint) == (send.place, send.fingerprint):
+            return True
+        # Another place is found by what a task remembers only: a documented limit below Airflow 3.3.
+        # So is a place that changes while a try goes on that Airflow took for dead.
+        is_awake = not (earlier.process.was_zombie or send.process.was_zombie)
+        has_memory = send.process.task.memory is not None and not self._world.counts["memory: error"]
+        is_findable = earlier.place == send.place or (has_memory and is_awake)
+        return earlier.process.round == send.process.round and is_findable
 
     def _check_lifetime(self, send: Send) -> None:
         """See that a claim lives on for as long as its create may take, whether or not somebody waits for its end."""
@@ -111,15 +122,20 @@ class Books:
     def _allows(self, earlier: Send, send: Send) -> bool:
         """Whether the policy lets ``send`` make a video though ``earlier`` may have made one."""
         video, spec = earlier.video, send.process.spec
-        is_spent = earlier.person_took_record or earlier.displaced_by is not None or earlier.is_written_off
-        is_bad = video is not None and (video.told_bad or video.is_gone(self._world.now))
+        is_displaced = earlier.displaced_by is not None and not self._can_remember(earlier, send)
+        is_spent = earlier.person_took_record or is_displaced or earlier.is_written_off
+        is_bad = video is not None and self.is_bad(video.id)
         if is_spent or earlier.is_mistaken or is_bad:
             return True
-        if spec.if_exists == "replace" and (
-            earlier.process.made_by != send.process.made_by or earlier.person_took_clip
-        ):
+        if spec.if_exists == "replace" and (earlier.process.round != send.process.round or earlier.person_took_clip):
             return True
         return spec.on_lost_create == "create" and self._is_unknown_to(earlier, send)
+
+    def _can_remember(self, earlier: Send, send: Send) -> bool:
+        """Whether a round can know what it has paid for, though another task has stored its clip over the record."""
+        is_awake = not (earlier.process.was_zombie or send.process.was_zombie)
+        has_memory = send.process.task.memory is not None and not self._world.counts["memory: error"]
+        return earlier.process.round == send.process.round and is_awake and has_memory and earlier.is_recorded
 
     def _is_unknown_to(self, earlier: Send, send: Send) -> bool:
         if earlier.is_recorded:
@@ -146,6 +162,13 @@ class Books:
         send.is_answered = True
         process.answered = send
 
+    def shows(self, process: Process, send: Send, fault: str) -> None:
+        """Note that a create's answer has its video's id in it, somewhere."""
+        if fault in ("create: another name", "create: breaks after the JSON"):
+            self.answered(process, send)
+        elif fault == "create: an error names it":
+            process.shown, send.is_only_shown = send, True
+
     # ids
 
     def logged(self, process: Process, line: str, is_error: bool = False) -> None:
@@ -171,9 +194,14 @@ class Books:
         return any(send.video is not None and send.video.id == video_id for send in self.sends)
 
     def is_bad(self, video_id: str | None) -> bool:
-        """Whether the gateway has told somebody that a video failed or expired or is gone, or it is gone."""
+        """Whether a video may be given up: its own object has ended it, or a person or ``on_gone`` has."""
         video = self._world.gateway.videos.get(video_id or "")
-        return video is None or video.told_bad or video.is_gone(self._world.now)
+        return video is None or video.is_over
+
+    def check_shown(self, process: Process) -> None:
+        """See that an id that stood in an error is shown by the end of a try."""
+        if (send := process.shown) is not None and send.video.id not in self.known:
+            raise Violation(f"(b) the id of {send.words()} stood in an error, and is shown nowhere")
 
     def check_answered(self, process: Process) -> None:
         """See that a process that was told an id has written it somewhere."""
@@ -189,7 +217,8 @@ class Books:
             if new is not None and send.claim == new["claim_id"]:
                 send.displaced_by, send.is_written_off = None, False
             elif send.claim == old["claim_id"] and new is not None:
-                if by.spec.if_exists == "replace":
+                is_own_round = by.round == send.process.round
+                if by.spec.if_exists == "replace" and not is_own_round:
                     send.displaced_by = new["claim_id"]
                 if by.spec.on_lost_create == "create" and not send.is_recorded:
                     send.is_written_off = True

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from simulation.answers import Response, encoded
+from airflow_provider_wisdomgate.ledger.rules import EXPIRY_MARGIN
+from simulation.answers import Response, encoded, wrapped_404
 from simulation.mp4 import clip_of
 
 if TYPE_CHECKING:
-    from simulation.gateway import Gateway
+    from simulation.gateway import Gateway, Video
 
 
 class Contents:
@@ -28,8 +29,11 @@ class Contents:
         if gone := gateway.gone(video):
             return gone
         if video.fate == "loses its content" and now > video.ready + 120:
+            self._confirm_expiry(video)
             video.told_bad = True
             return Response(404, {"error": {"message": "no content", "type": "invalid_request_error"}})
+        if missing := self._missing(video):
+            return missing
         if video.status(now) != "completed":
             return Response(400, {"error": {"message": "not completed"}})
         data = gateway.content_of(video)
@@ -38,6 +42,28 @@ class Contents:
         if start and headers.get("If-Range") == about["etag"]:
             return _part(data, start, about)
         return Response(200, data, about)
+
+    def _missing(self, video: Video) -> Response | None:
+        """Answer for content that is not there yet, or whose announced time is over."""
+        now = self._gateway.world.now
+        if video.status(now) == "completed" and now < video.content_from:
+            self._confirm_expiry(video)
+            rng = self._gateway.world.process.rng
+            missing = {"error": {"message": "content not found", "code": "not_found"}}
+            return rng.choice((lambda: Response(404, missing), lambda: Response(409, missing), wrapped_404))()
+        if video.fate == "expires as announced" and now > video.ready + 600:
+            self._confirm_expiry(video)
+            video.told_bad = True
+            return Response(404, {"error": {"message": "no content", "code": "not_found"}})
+        return None
+
+    def _confirm_expiry(self, video: Video) -> None:
+        """Let content that is not there confirm an expiry that the video's own object announces, sense or nonsense."""
+        w = self._gateway.world
+        says = self._gateway.times(video).get("expires_at")
+        # Hosts' clocks may be off.
+        if isinstance(says, int) and 1.5e9 < says < w.now - EXPIRY_MARGIN + 2 * w.plan.skew:
+            video.is_over = True
 
     def faulty(self, kind: str, video_id: str, headers: Any) -> Response:
         answer = self.answer(video_id, headers)

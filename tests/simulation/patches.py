@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from airflow_provider_wisdomgate import hooks, triggers
-from airflow_provider_wisdomgate.clips import claim, destination
+from airflow_provider_wisdomgate import control, hooks, killed, triggers
+from airflow_provider_wisdomgate.arguments import check_gateway
 from airflow_provider_wisdomgate.clips.stores import STORES
+from airflow_provider_wisdomgate.ledger import destination, driver
 from simulation import quicker
 from simulation.world import World
 
@@ -76,6 +76,36 @@ def _interruptible_sleep(seconds: float, check: Callable[[], None]) -> None:
 
 async def _asyncio_sleep(seconds: float) -> None:
     _sleep(seconds)
+    if (process := _process()) is not None and process.world.strike("triggerer: taken over"):
+        process.world.airflow.take_over(process)
+
+
+class _Work:
+    """Work of a trigger's ``on_kill``, which is done at once."""
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+
+    def add_done_callback(self, forget: Callable[[Any], None]) -> None:
+        forget(self)
+
+
+async def _shield(task: _Work) -> None:
+    await task.work
+
+
+async def _to_thread(act: Callable[..., Any], *arguments: Any) -> Any:
+    return act(*arguments)
+
+
+def _recorded_state(ti: Any) -> str | None:
+    return world().airflow.recorded_state(ti)
+
+
+async def _delete_video(video_id: str, conn_id: str, base_url: str | None = None) -> None:
+    client = world().gateway.client()
+    check_gateway(base_url, client.settings.base_url, conn_id)
+    client.send(hooks.routes.delete_video(video_id))
 
 
 async def _shared_client_module() -> Any:
@@ -83,11 +113,17 @@ async def _shared_client_module() -> Any:
     async def share_client(video_id: str, conn_id: str) -> Any:
         yield SimpleNamespace(poll=_poll)
 
-    return SimpleNamespace(share_client=share_client)
+    return SimpleNamespace(share_client=share_client, delete_video=_delete_video)
 
 
-async def _poll(video_id: str, due: float, fresh_for: float) -> Any:
-    return world().gateway.client().send(hooks.routes.get_video(video_id), hooks.ONCE)
+async def _poll(video_id: str, due: float, fresh_for: float, base_url: str | None = None) -> Any:
+    client = world().gateway.client()
+    check_gateway(base_url, client.settings.base_url, "sim")
+    return client.send(hooks.routes.get_video(video_id), hooks.ONCE)
+
+
+def _read_settings(conn_id: str) -> Any:
+    return world().gateway.settings(_process())
 
 
 class LogHandler(logging.Handler):
@@ -111,12 +147,6 @@ class Log:
     debug = warning = error = exception = info
 
 
-def _modules_that_sleep() -> list[Any]:
-    """Return our modules that have taken over ``interruptible_sleep``, wherever it comes from."""
-    names = [name for name in sys.modules if name.startswith("airflow_provider_wisdomgate.")]
-    return [module for name in sorted(names) if hasattr(module := sys.modules[name], "interruptible_sleep")]
-
-
 def _changes() -> list[Any]:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
@@ -127,12 +157,15 @@ def _changes() -> list[Any]:
         patch.object(random, "random", _random),
         patch.object(random, "uniform", _uniform),
         patch.object(uuid, "uuid4", _uuid4),
-        *(patch.object(module, "interruptible_sleep", _interruptible_sleep) for module in _modules_that_sleep()),
-        patch.object(triggers, "asyncio", SimpleNamespace(sleep=_asyncio_sleep)),
+        patch.object(control, "interruptible_sleep", _interruptible_sleep),
+        patch.object(triggers, "asyncio", SimpleNamespace(sleep=_asyncio_sleep, to_thread=_to_thread)),
+        patch.object(killed, "asyncio", SimpleNamespace(create_task=_Work, shield=_shield, to_thread=_to_thread)),
+        patch.object(killed, "_recorded_state", _recorded_state),
+        patch.object(hooks, "read_settings", _read_settings),
         patch.object(triggers, "_shared_client_module", _shared_client_module),
         patch.dict(STORES, {"sim": f"{__package__}.store:SimStore"}),
         patch.object(ExecutorSafeguard, "test_mode", True),
-        patch.object(claim, "AWAIT_DELAY", claim.AWAIT_DELAY),
+        patch.object(driver, "AWAIT_DELAY", driver.AWAIT_DELAY),
         *quicker.changes(),
     ]
 
@@ -162,7 +195,7 @@ def schedule(new: World) -> Iterator[None]:
     """Make this the schedule that runs."""
     running.append(new)
     destination._proven.clear()
-    claim.AWAIT_DELAY = new.plan.await_delay
+    driver.AWAIT_DELAY = new.plan.await_delay
     try:
         yield
     finally:

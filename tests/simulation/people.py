@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ class People:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.rng = random.Random(world.plan.seed)
 
     def begin(self) -> None:
         for number, deed in enumerate(self._world.plan.deeds):
@@ -33,11 +35,16 @@ class People:
             "delete the manifest": self._delete_manifest,
             "delete the clip": self._delete_clip,
             "clear": lambda task: world.airflow.clear(task, 1.0),
-            "recreate the run": lambda task: world.airflow.recreate(task, 1.0),
+            # one of several siblings cannot be deleted alone
+            "recreate the run": lambda task: (
+                world.airflow.recreate if task.spec.map_index < 0 else world.airflow.clear
+            )(task, 1.0),
             "correct the prompt": self._correct_prompt,
             "replace": self._replace,
             "rename the folder": self._rename,
             "put a file of their own there": self._put_theirs,
+            "kill": world.airflow.mark_failed,
+            "damage the manifest": self._damage_manifest,
         }
         acts[deed.kind](task)
 
@@ -45,6 +52,11 @@ class People:
         name = f"{task.spec.place}.json"
         if name in self._world.disk.files:
             self._world.disk.remove(name, None)
+
+    def _damage_manifest(self, task: Task) -> None:
+        name = f"{task.spec.place}.json"
+        if name in self._world.disk.files:
+            self._world.disk.damage(name, self._world.disk.files[name].data)
 
     def _delete_clip(self, task: Task) -> None:
         if task.spec.place in self._world.disk.files:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from airflow_provider_wisdomgate.clips import destination
-from airflow_provider_wisdomgate.clips.manifest import Manifest
+from airflow_provider_wisdomgate.ledger import destination
+from airflow_provider_wisdomgate.ledger.record import Manifest
 
 MOST_KEPT = 10_000
 

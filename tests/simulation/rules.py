@@ -2,27 +2,31 @@
 
 (a) No video is paid for that the policy does not allow. A create may make a video for a wanted clip (one request at one
     destination) although an earlier one may have made one, only if
-    - the gateway has told somebody that the earlier video failed, expired or is gone;
+    - the earlier video is over by the rules of evidence: its own object has a terminal status, or announced an expiry
+      that content confirms; or a kill or ``on_gone`` gave it up (evidence.py judges that);
     - a person took the earlier one's manifest away;
-    - its record was displaced by a task with ``if_exists="replace"`` and does not stand there any more;
+    - its record was displaced by a task with ``if_exists="replace"`` and does not stand there any more, and this very
+      round, if it is the same one, cannot remember it;
     - the task that sends it has ``if_exists="replace"``, and is another task instance, run or clear than the earlier
       one's, or a person removed the clip;
     - a task with ``on_lost_create="create"`` took over its claim while its id was not recorded, and so wrote it off;
     - the task that sends it has ``on_lost_create="create"``, and the earlier one's id was never recorded at the
       destination, nor is it in this very task's memory.
+    One round pays once: for two creates of one round this holds whatever their requests and places are, unless a place
+    changed that no memory knows (a documented limit).
     An earlier create that surely made nothing (it never arrived, or was refused) does not count. Besides: no create is
     sent without a standing claim of its sender's that lives for as long as the answer may take, and none where the
     store ignores conditions.
-(b) The id of a create that was answered stands in a manifest, the task's memory or its log before anything else is
-    done.
+(b) The id of a create that was answered, under whatever name and in whatever framing, stands in a manifest, the task's
+    memory or its log before anything else is done. An id in an error is shown by the end of the try.
 (c) Where a manifest says ``stored`` and a clip stands, size and sha256 are this clip's, and the clip is whole. An
     object store has no request that depends on two objects. So a task that found no clip may put its own there after
     a sibling stored one and a person removed that: then its manifest is right again by the time the task succeeds.
 (d) A record of a stored clip disappears only when a ``replace`` has put a new whole clip there (also by way of a task
     that went on with its lost create, as ``on_lost_create="create"`` says), or a person took it. A record that is kept
     under ``replaced`` is there.
-    A paid video's record disappears only when the gateway has told somebody that it came to nothing, or another clip is
-    stored in its place; ``failed`` is said of no other video.
+    A paid video's record disappears only when the video is over (a), or another clip is stored in its place;
+    ``failed`` is said of no other video.
 (e) A clip of ours stands beside a manifest that names its video, at the top or under ``replaced``.
 (f) Every schedule ends within ``MAX_STEPS`` steps, each try with an error of ``exceptions.py`` or none. A
     LostCreateError is raised only where a create may have been sent. When the faults have stopped and every task is
@@ -37,6 +41,8 @@
 
 On a store that ignores conditions only (a) and (f) are judged: no create is ever sent there.
 
+Rules (j) to (n) are those of evidence: see evidence.py.
+
 What people do counts as explained: a destination whose manifest they took is not judged by (e) until a clip is stored
 there.
 """
@@ -48,6 +54,7 @@ import json
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
+from simulation.gateway import OTHER_URL
 from simulation.store import File
 from simulation.world import Process, Violation, World
 
@@ -72,7 +79,7 @@ class Rules:
     def chain(self, data: bytes) -> list[dict[str, Any]]:
         """Return a manifest's record and the ones under it, from the top."""
         if data not in self._chains:
-            record, found = json.loads(data), []
+            record, found = _loads(data), []
             while record:
                 found.append(record)
                 record = record.get("replaced")
@@ -86,7 +93,8 @@ class Rules:
 
     def top(self, place: str) -> dict[str, Any] | None:
         file = self._world.disk.files.get(f"{place}.json")
-        return None if file is None else self.chain(file.data)[0]
+        chain = [] if file is None else self.chain(file.data)
+        return chain[0] if chain else None
 
     # after each step
 
@@ -109,6 +117,7 @@ class Rules:
 
     def _manifest_changed(self, place: str, old: File | None, new: File | None, by: Process | None) -> None:
         books = self._world.books
+        self._world.evidence.check_damaged(place, by)
         before = [] if old is None else self.chain(old.data)
         after = [] if new is None else self.chain(new.data)
         for record in after:
@@ -119,6 +128,11 @@ class Rules:
             books.person_takes_record(place, before)
             self.excused.add(place)
             return
+        for record in after:
+            if (record.get("error") or {}).get("given_up_by"):
+                self._world.evidence.check_given_up(record, by)
+        if before and after and after[0]["phase"] == "creating" and after[0]["claim_id"] != before[0]["claim_id"]:
+            self._world.evidence.check_siblings(before[0], by, place)
         if before:
             books.displaced(before[0], after[0] if after else None, by)
         self._world.adoptions.changed(place, before, after, by)
@@ -164,7 +178,7 @@ class Rules:
         if records and records[0]["phase"] == "stored":
             self._check_stored(place, clip, records[0])
             self.excused.discard(place)
-        if place not in self.excused and video not in [record.get("video_id") for record in records]:
+        if place not in self.excused and video not in [_video_of(record) for record in records]:
             beside = records[0]["phase"] if records else "no manifest"
             raise Violation(f"(e) the clip of {video} stands at {place} beside {beside}, which does not name it")
 
@@ -182,6 +196,7 @@ class Rules:
         if error is not None:
             self._world.books.logged(process, str(error), is_error=True)
             self._check_error(process, error)
+        self._world.books.check_shown(process)
         if process.answered is not None:
             self._world.books.check_answered(process)
         if result is None:
@@ -197,9 +212,11 @@ class Rules:
     def _check_error(self, process: Process, error: Exception) -> None:
         if not isinstance(error, errors.WisdomGateError):
             raise Violation(f"(f) {process.name} ends with {type(error).__name__}: {error}") from error
+        self._world.evidence.check_error(process, error)
         if isinstance(error, errors.LostCreateError):
             claims = [*process.claims, *process.claims_read]
-            if not any(self._world.books.explains_lost_create(claim) for claim in claims):
+            is_sent = any(self._world.books.explains_lost_create(claim) for claim in claims)
+            if not is_sent and self._world.plan.keeps_conditions:  # else any record may be another's by now
                 raise Violation(f"(f) {process.name} speaks of a lost create, and none was sent") from error
         if self._is_of_a_stranger(process, error):
             raise Violation(f"(f) the gateway itself never said what ends {process.name}: {error}") from error
@@ -208,11 +225,15 @@ class Rules:
         """Whether an error that is final rests on no word of the gateway's own."""
         struck = process.struck
         if isinstance(error, errors.AuthenticationError):
-            return not struck["create: 401"]
+            return not struck["create: 401"] and not self._world.gateway.has_refused_the_key
         if isinstance(error, errors.PermissionDeniedError):
-            return not (struck["create: no credit as 200"] or struck["create: no credit as 500"])
+            is_said = struck["create: no credit as 200"] or struck["create: no credit as 500"]
+            return not is_said and not self._world.gateway.has_refused_the_key
         gone = errors.VideoNotFoundError | errors.VideoExpiredError
-        return isinstance(error, gone) and not any(video.told_bad for video in self._world.gateway.videos.values())
+        if process.spec.kind == "download":  # its author names the id: whatever gateway the connection leads to decides
+            return False
+        is_heard = process.task.unknown or any(video.told_bad for video in self._world.gateway.videos.values())
+        return isinstance(error, gone) and not is_heard
 
     def _check_result(self, process: Process, result: dict[str, Any]) -> None:
         """See that a replace brought something new: (h)."""
@@ -236,9 +257,24 @@ class Rules:
         return f"{self._world.gateway.by_bytes.get(data, 'something')} sha {_sha256(data)[:4]}"
 
 
+def _video_of(record: dict[str, Any]) -> str | None:
+    """Name a record's video; a download while the connection leads elsewhere brings another gateway's."""
+    video_id: str | None = record.get("video_id")
+    return f"other {video_id}" if record["request"].get("base_url") == OTHER_URL else video_id
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError:  # damaged
+        return None
+
+
 def _is_kept(record: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a later record still tells of a stored clip: it is stored, or its clip is about to come back."""
     is_same = record["claim_id"] == other["claim_id"] or record["video_id"] == other.get("video_id")
+    if (other.get("error") or {}).get("given_up_by"):  # evidence.py judges it
+        return record["video_id"] == other.get("video_id")
     return is_same and (other["phase"] == "stored" or (other["phase"] == "created" and bool(other.get("sha256"))))
 
 

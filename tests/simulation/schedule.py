@@ -10,6 +10,7 @@ from simulation.adoption import Adoptions
 from simulation.airflow_side import Airflow
 from simulation.books import Books
 from simulation.endings import Endings
+from simulation.evidence import Evidence
 from simulation.gateway import Gateway
 from simulation.patches import schedule
 from simulation.people import People
@@ -40,6 +41,7 @@ def run(plan: Plan, tracing: bool = False) -> Result:
     world = World(plan, tracing)
     world.disk, world.gateway, world.books = Disk(world), Gateway(world), Books(world)
     world.rules, world.endings, world.adoptions = Rules(world), Endings(world), Adoptions(world)
+    world.evidence = Evidence(world)
     world.airflow, world.people = Airflow(world), People(world)
     violation = None
     with schedule(world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,15 @@ class Disk:
             return plan.is_local or plan.version_kind == "hash"
         return not plan.is_local and plan.version_kind == "hash" and not plan.reencodes
 
+    def damage(self, name: str, data: bytes) -> None:
+        """Let a writer in place have died, or a disk have lost what stood there."""
+        rng = random.Random(f"{self._world.plan.seed} {self._generation}")
+        spoiled = rng.choice((b"", data[:10], bytes(len(data))))
+        self._generation += 1
+        self.files[name] = File(spoiled, f"damaged {self._generation}", self._world.now)
+        self._world.note("%s is damaged: %r", name, spoiled[:12])
+        self._world.evidence.damage(name)
+
     def remove(self, name: str, by: Any) -> None:
         """Let a file be gone."""
         old = self.files.pop(name)
@@ -64,6 +74,10 @@ class SimStore:
 
     no_version = "never"
     weakness = None
+
+    @property
+    def may_show_half(self) -> bool:
+        return self._world.plan.shows_half
 
     def __init__(self, uri: str) -> None:
         self._world = world()
@@ -135,7 +149,9 @@ class SimStore:
             file = self._disk.files.get(self._name + suffix)
             if file is None:
                 return None
-            self._world.process.claims_read.add(self._world.rules.chain(file.data)[0]["claim_id"])
+            for record in self._world.rules.chain(file.data)[:1]:
+                self._world.process.claims_read.add(record["claim_id"])
+                self._world.process.videos_read.add(record.get("video_id"))
             return Versioned(file.data, file.version)
 
         return self._read("read", effect)
@@ -159,6 +175,9 @@ class SimStore:
     def _put(self, what: str, name: str, data: bytes, version: Any) -> Any:
         by = self._world.process
         self._world.books.writes(by, name, data)
+        if self._world.strike("store: truncated"):
+            self._disk.damage(name, data)
+            self._world.die()
 
         def effect() -> Any:
             if self._world.plan.keeps_conditions and self._disk.version(name) != version:
@@ -218,6 +237,7 @@ class SimStore:
             else:
                 is_unchanged = disk.version(self._name) == (None if over is None else over.version)
             if is_unchanged:
+                by.published = self._world.gateway.by_bytes.get(data)
                 disk.put(self._name, data, by)
             return is_unchanged
 

@@ -52,8 +52,16 @@ class Process:
         self.listed_all = True
         self.sleeps_lightly = False
         self.answered: Any = None
+        self.shown: Any = None
+        self.trigger: Any = None
+        self.shadow_of: Any = None
+        self.has_image = True
+        self.is_killed = False
+        self.published: str | None = None
+        self.spec = getattr(task, "spec", None)
         self.last_line = ""
         self.claims_read: set[str] = set()
+        self.videos_read: set[str | None] = set()
         self.looked_for_clip: dict[str, float] = {}
         self.over_at = float("inf")
 
@@ -76,7 +84,7 @@ class World:
         self.hub = getcurrent()
         # set by schedule.py
         self.disk = self.gateway = self.books = self.rules = self.endings = self.airflow = self.people = None  # type: Any
-        self.adoptions: Any = None
+        self.adoptions = self.evidence = None  # type: Any
         self.struck_keys: list[Any] = []
         self.on_death: Callable[[Process, bool], None] = lambda process, is_zombie: None
 
