@@ -107,9 +107,12 @@ class Books:
         # Another place is found by what a task remembers only: a documented limit below Airflow 3.3.
         # So is a place that changes while a try goes on that Airflow took for dead.
         is_awake = not (earlier.process.was_zombie or send.process.was_zombie)
-        has_memory = send.process.task.memory is not None and not self._world.counts["memory: error"]
-        is_findable = earlier.place == send.place or (has_memory and is_awake)
+        is_findable = earlier.place == send.place or (self.has_memory(send.process) and is_awake)
         return earlier.process.round == send.process.round and is_findable
+
+    def has_memory(self, process: Process) -> bool:
+        """Whether a task's tries share what they remember (Airflow 3.3), and no fault has hit that."""
+        return process.task.memory is not None and not self._world.counts["memory: error"]
 
     def _check_lifetime(self, send: Send) -> None:
         """See that a claim lives on for as long as its create may take, whether or not somebody waits for its end."""
@@ -134,8 +137,8 @@ class Books:
     def _can_remember(self, earlier: Send, send: Send) -> bool:
         """Whether a round can know what it has paid for, though another task has stored its clip over the record."""
         is_awake = not (earlier.process.was_zombie or send.process.was_zombie)
-        has_memory = send.process.task.memory is not None and not self._world.counts["memory: error"]
-        return earlier.process.round == send.process.round and is_awake and has_memory and earlier.is_recorded
+        is_known = is_awake and earlier.is_recorded and self.has_memory(send.process)
+        return earlier.process.round == send.process.round and is_known
 
     def _is_unknown_to(self, earlier: Send, send: Send) -> bool:
         if earlier.is_recorded:

@@ -34,7 +34,7 @@ class Evidence:
     def __init__(self, world: World) -> None:
         self._world = world
         self.damaged: set[str] = set()  # places whose record cannot be read
-        self._has_recreated: set[Any] = set()  # rounds that have paid again for a video that is gone
+        self._recreated_at: dict[Any, str] = {}  # where rounds paid again for a video that is gone
 
     # rule 4
 
@@ -109,14 +109,19 @@ class Evidence:
             return
         task = by.task
         is_others = by.spec.if_exists == "replace" and self._round_of(record) != by.round
-        is_first = by.spec.on_gone == "create" and by.round not in self._has_recreated
+        is_first = by.spec.on_gone == "create" and not self._knows_that_it_paid_again(by)
         if not (record.get("killed_at") or is_others or is_first):
             raise Violation(f"(j) {by.name} gives {video.id} up, and nobody wants that")
         is_patient = self.is_patient(task, video) or self._is_late(task) or by.was_zombie  # its own try is over
         if not record.get("killed_at") and not is_patient:
             raise Violation(f"(j) {by.name} gives {video.id} up {self._age_words(task, video)}")
-        self._has_recreated.add(by.round)
+        self._recreated_at[by.round] = by.spec.place
         video.is_over = True
+
+    def _knows_that_it_paid_again(self, by: Process) -> bool:
+        """Whether the round has paid again, and can know it: only its memory finds a record at another place."""
+        place = self._recreated_at.get(by.round)
+        return place is not None and (place == by.spec.place or self._world.books.has_memory(by))
 
     def _round_of(self, record: dict[str, Any]) -> Any:
         owner = self._world.books.owners.get(record["claim_id"])
