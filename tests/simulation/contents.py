@@ -48,6 +48,7 @@ class Contents:
         now = self._gateway.world.now
         if video.status(now) == "completed" and now < video.content_from:
             self._confirm_expiry(video)
+            video.missing_at = now
             rng = self._gateway.world.process.rng
             missing = {"error": {"message": "content not found", "code": "not_found"}}
             return rng.choice((lambda: Response(404, missing), lambda: Response(409, missing), wrapped_404))()

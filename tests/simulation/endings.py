@@ -7,7 +7,7 @@ from typing import Any
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.triggers import BACKSTOP
 from simulation.airflow_side import Task
-from simulation.gateway import SETTINGS
+from simulation.gateway import SETTINGS, Video
 from simulation.world import Violation, World
 
 LONGEST_BACKSTOP = BACKSTOP.total_seconds()
@@ -61,11 +61,15 @@ class Endings:
             return True
         if isinstance(error, NOT_THERE):
             video = world.gateway.videos.get(error.video_id or "")
-            return video is None or not video.has_content(task.ended_at)
+            return video is None or not video.has_content(self._last_asked(task, video))
         if isinstance(error, errors.VideoFailedError | errors.VideoExpiredError):
             video = world.gateway.videos.get(error.video_id or "")
             return video is None or video.is_over
         return False
+
+    def _last_asked(self, task: Task, video: Video) -> float:
+        """Return when the task last learnt that there is no content: late content may come just after that."""
+        return video.missing_at if video.missing_at > task.round_began else task.ended_at
 
     def _is_taken(self, task: Task, top: Any) -> bool:
         """Whether something else is there, or a clip whose manifest a person took."""

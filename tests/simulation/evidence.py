@@ -81,7 +81,9 @@ class Evidence:
         video = w.gateway.videos.get(error.video_id or "")
         top, clip = w.rules.top(process.spec.place), w.disk.files.get(process.spec.place)
         is_stored = top is not None and (top["phase"], top["video_id"]) == ("stored", error.video_id)
-        if is_stored and top is not None and clip is not None and top["size"] == len(clip.data):
+        # One that stops after its last look at the record cannot know what is stored meanwhile.
+        can_know = is_stored and not process.was_zombie
+        if can_know and top is not None and clip is not None and top["size"] == len(clip.data):
             raise Violation(f"(j) {process.name} ends without {error.video_id}, whose clip is stored: {error}")
         if video is None or video.is_over or self._is_late(task):
             return
@@ -148,7 +150,8 @@ class Evidence:
             return
         is_sibling = owner[0].task is not by.task and owner[0].task.run_id == by.task.run_id
         is_lost = old["phase"] == "creating" and by.spec.on_lost_create == "create"
-        may = is_lost or by.spec.on_gone == "create"  # their users say so
+        # Their users want it so; a killed task's video is deleted.
+        may = is_lost or by.spec.on_gone == "create" or old.get("killed_at")
         if is_sibling and not may and old["phase"] != "failed":
             raise Violation(f"(k) {by.name} displaces its sibling {owner[0].name}, {old['phase']} at {place}")
 

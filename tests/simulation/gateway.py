@@ -96,6 +96,7 @@ class Video:
     told_bad: bool = False
     is_over: bool = False  # by a rule of evidence: it may be given up
     content_from: float = 0.0
+    missing_at: float = 0.0  # when it was last asked for and not there
     unknown_until: float = 0.0
     deleted_at: float | None = None
     contents: list[bytes] = field(default_factory=list)
