@@ -11,7 +11,9 @@
         │   ├── AuthenticationError   x  401
         │   ├── PermissionDeniedError x  402, 403, quota used up, model not allowed for this key
         │   ├── BadRequestError       x  400, 405, 413, 422: the request itself is wrong
-        │   ├── ModerationError       x  refused by moderation
+        │   ├── ModerationError       x  refused by moderation: the input, or nobody knows what
+        │   │   └── OutputModerationError    x  the video that was made; another one may pass
+        │   │       └── ContentModeratedError  x  the video is finished, and moderation withholds its content
         │   ├── ModelNotFoundError    x  the model is gone
         │   ├── VideoNotFoundError    x  404: no such video at this gateway
         │   ├── VideoExpiredError     x  the clip is past its time at the gateway, for good
@@ -173,6 +175,21 @@ class ModerationError(GatewayError, AirflowFailException):
     """Refused by the gateway's moderation, at create or later."""
 
     next_step = "Change the prompt or the reference image; the same request is refused again."
+
+
+class OutputModerationError(ModerationError):
+    """Moderation refused the video that was made, which is partly a matter of chance."""
+
+    next_step = (
+        'Clear the task to ask for another video and pay for it, or set on_moderated_output="retry", or change the '
+        "prompt. The gateway's usage page tells whether this one was paid for."
+    )
+
+
+class ContentModeratedError(OutputModerationError):
+    """The video is finished, and moderation withholds its content. The video itself has not failed."""
+
+    next_step = "Ask the gateway about it, or give this video up and create another one, which is paid again."
 
 
 class ModelNotFoundError(GatewayError, AirflowFailException):

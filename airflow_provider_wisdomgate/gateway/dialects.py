@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from airflow_provider_wisdomgate import exceptions as errors
 
-DONE_WORDS = frozenset({"completed", "complete", "succeeded", "success", "finished"})
+DONE_WORDS = frozenset({"completed", "complete", "succeeded", "succeed", "success", "finished", "done"})
 
 FAILED_WORDS = frozenset(
     {"failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted"}
@@ -19,10 +20,6 @@ WAITING_WORDS = frozenset(
 
 # Words that decide whatever the status code says. Both `code` and `type` of an error are looked up.
 ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
-    "moderation_blocked": errors.ModerationError,
-    "content_policy_violation": errors.ModerationError,
-    "content_filter": errors.ModerationError,
-    "sensitive_words_detected": errors.ModerationError,
     "video_not_ready": errors.VideoNotReadyError,
     "video_processing": errors.VideoNotReadyError,
     "video_expired": errors.VideoExpiredError,
@@ -30,6 +27,13 @@ ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
     "video_not_found": errors.VideoNotFoundError,
     "task_not_found": errors.VideoNotFoundError,
     "task_not_exist": errors.VideoNotFoundError,
+    "tasknotexist": errors.VideoNotFoundError,
+    "tasknotfound": errors.VideoNotFoundError,
+    "videonotfound": errors.VideoNotFoundError,
+    "job_not_found": errors.VideoNotFoundError,
+    "generation_not_found": errors.VideoNotFoundError,
+    "invalid_task_id": errors.VideoNotFoundError,
+    "invalid_video_id": errors.VideoNotFoundError,
     "model_not_found": errors.ModelNotFoundError,
     "insufficient_quota": errors.PermissionDeniedError,
     "insufficient_user_quota": errors.PermissionDeniedError,
@@ -39,6 +43,71 @@ ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
     "pre_consume_token_quota_failed": errors.PermissionDeniedError,
     "invalid_api_key": errors.AuthenticationError,
 }
+
+# The names of a video's status, the surest first.
+STATUS_NAMES = ("status", "task_status", "state")
+
+# A code, type or message with one of these means that moderation refused, whatever else it has. All words from here to
+# OUTPUT_WORDS are without blanks and punctuation: they find "content_filter", "contentFilter" and "content filter".
+MODERATION_WORDS = (
+    *("moderation", "moderated", "policy", "policies", "safety", "sensitive", "nsfw", "contentfilter", "contentcheck"),
+    *("datainspection", "riskdetection", "riskcontrol", "ipinfringement", "contentrestricted", "contentblocked"),
+    *("raimedia", "responsibleai", "prohibitedcontent", "inappropriate", "illegalcontent", "auditsubmitillegal"),
+    *("copyright", "guardrail", "blocklist", "flagged", "violatesour", "敏感", "违规", "审核"),
+)
+# These mean something else: they are taken out first.
+NO_MODERATION_WORDS = (
+    *("casesensitive", "caseinsensitive", "safetysettings", "safetyidentifier", "enablesafetychecker"),
+    *("ratelimitpolicy", "retentionpolicy", "retrypolicy", "refundpolicy", "pricingpolicy", "quotapolicy"),
+    *("accesspolicy", "orgpolicy", "organizationpolicy", "iampolicy", "corspolicy", "bucketpolicy"),
+    *("moderationserviceunavailable", "moderationservicetimedout", "moderationtimeout", "moderationtimedout"),
+)
+# What moderation refused: the code decides, then the message. A text with words of both counts as the input, and so
+# does a text with neither: the input is refused again each time, and nobody shall pay for a guess.
+INPUT_WORDS = (
+    *("input", "prompt", "referenceimage", "referencevideo", "uploaded", "requestmoderated", "auditsubmit"),
+    *("输入", "提示词", "参考图"),
+)
+OUTPUT_WORDS = (
+    *("output", "generatedvideo", "generatedcontent", "generatedimage", "generatedaudio", "generatedclip"),
+    *("generatedresult", "contentfiltered", "contentmoderated", "nsfw", "raimedia", "creationpolicy", "输出", "生成的"),
+)
+# With these an answer speaks of the key or the credit, whatever its words are.
+PAYMENT_STATUSES = frozenset({401, 402})
+
+
+class Shape(NamedTuple):
+    """Where an answer may have an error object, the names of its reason and of its code, and what else to look into."""
+
+    errors: Sequence[str]
+    reasons: Sequence[str]
+    codes: Sequence[str]
+    places: Sequence[str] = ()
+
+
+# Only what is in this shape speaks for the gateway: proxies and filters use the other names, too.
+OWN_SHAPE = Shape(("error",), ("message", "detail"), ("code",))
+
+# Why a video failed, or a request was refused.
+ANY_SHAPE = Shape(
+    errors=("error", "errors", "last_error"),
+    reasons=(
+        *("fail_reason", "failure_reason", "failureReason", "failed_reason", "message", "error_message"),
+        *("errorMessage", "error_msg", "errorMsg", "err_msg", "errmsg", "msg", "task_status_msg", "status_msg"),
+        *("status_message", "status_reason", "statusReason", "failure_message", "failureMessage", "failure"),
+        *("reason", "detail", "details", "description", "raiMediaFilteredReasons"),
+    ),
+    codes=(
+        *("code", "error_code", "errorCode", "err_code", "failure_code", "failureCode", "fail_code", "status_code"),
+        "ErrCodeExt",
+    ),
+    places=(
+        *("data", "output", "outputs", "result", "response", "base_resp", "task_result", "video"),
+        *("incomplete_details", "status_details"),
+    ),
+)
+# OpenAI's: {"moderation_details": {"moderation_stage": "output"}}
+MODERATION_DETAILS, MODERATION_STAGE = "moderation_details", "moderation_stage"
 
 STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
     400: errors.BadRequestError,
@@ -87,16 +156,27 @@ FILTERS_STATUSES = frozenset({403, 451})
 KEYS_STATUSES = frozenset({401, 402, 403})
 VIDEOS_ERRORS = (errors.VideoExpiredError, errors.VideoNotFoundError, errors.VideoNotReadyError)
 
-# The names of a video's id, the surest first. A bare integer in `id` is a row number: `task_id` comes before it.
-ID_NAMES = ("id", "task_id", "video_id", "generation_id", "job_id", "request_id")
+# The names of a video's id, the surest first. A bare integer in `id` is a row number: every other sure name precedes.
+SURE_ID_NAMES = ("id", "task_id", "video_id", "generation_id", "taskId", "videoId", "generationId")
 # The last of them name a request or a job in errors as well.
-SURE_ID_NAMES = ID_NAMES[:4]
+ID_NAMES = (*SURE_ID_NAMES, "job_id", "jobId", "request_id", "requestId")
 
 # An envelope has the video in one of these, as an object or a list of objects.
 PLACES = ("data", "output", "result", "video")
 
 # Codes of an envelope that is no error.
 SUCCESS_CODES = frozenset({"", "0", "200", "ok", "success"})
+
+# The names of the clip's own address in a finished object, the surest first, and the places in it that may hold it: as
+# an object, as a list, or as the bare address.
+ADDRESS_NAMES = (
+    *("video_url", "videoUrl", "unsigned_urls", "video_urls", "result_url", "output_url", "download_url", "file_url"),
+    *("resultUrls", "result_urls", "output_urls", "url", "uri"),
+)
+ADDRESS_PLACES = (
+    *("meta_data", "metadata", "outputs", "output", "content", "video", "videos", "data", "result", "results"),
+    *("task_result", "generations", "generated_videos", "creations", "assets", "response", "samples", "works", "urls"),
+)
 
 # An object without an id is a video if it has a status and one of these, and nothing that an envelope has.
 VIDEO_FIELDS = frozenset(
@@ -107,8 +187,14 @@ ENVELOPE_FIELDS = frozenset({"data", "code", "message", "msg", "success", "error
 
 # Ways to say of a video that was asked for that there is none.
 UNKNOWN_VIDEO_PHRASES = (
-    *("not exist", "not_exist", "not found", "not_found", "no such video", "no such task", "unknown video"),
+    *("not exist", "not_exist", "not found", "not_found", "notfound", "no such video", "no such task", "no such id"),
+    *("n't exist", "n't find", "not find", "no longer exist", "no longer available", "no video with", "no task with"),
+    *("unknown video", "unknown task", "unknown id", "invalid video id", "invalid task id", "invalid video_id"),
+    *("invalid task_id", "不存在", "未找到", "找不到"),
 )
+# What such a phrase must name in a shape that any proxy has, and what it may not name in the gateway's own.
+VIDEO_NOUNS = ("video", "task", "job", "generation")
+OTHER_NOUNS = ("model", "channel", "route", "endpoint", "page", "host", "user", "account", "api key")
 
 # new-api's content route wraps the upstream's status in a 502; that number decides.
 UPSTREAM_STATUS = "Upstream service returned status "

@@ -15,7 +15,11 @@ from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.dialects import (
+    ADDRESS_NAMES,
+    ADDRESS_PLACES,
+    ANY_SHAPE,
     ANYBODYS_STATUSES,
+    DONE_WORDS,
     ENVELOPE_FIELDS,
     ERROR_WORDS,
     FAILED_WORDS,
@@ -23,28 +27,43 @@ from airflow_provider_wisdomgate.gateway.dialects import (
     FINAL_STATUSES,
     ID_NAMES,
     KEYS_STATUSES,
+    MODERATION_DETAILS,
+    MODERATION_STAGE,
     NO_SUCH_ROUTE,
+    OTHER_NOUNS,
+    OWN_SHAPE,
+    PAYMENT_STATUSES,
     PLACES,
     STATUS_ERRORS,
+    STATUS_NAMES,
     SUCCESS_CODES,
     SURE_ID_NAMES,
     UNKNOWN_VIDEO_PHRASES,
     UPSTREAM_STATUS,
     VIDEO_FIELDS,
+    VIDEO_NOUNS,
     VIDEOS_ERRORS,
     WAITING_WORDS,
+    Shape,
 )
 from airflow_provider_wisdomgate.gateway.values import (
     first_document,
     loads,
     moment_of,
     number_of,
+    percent_of,
     shortened,
     text_of,
+    url_of,
 )
-from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.gateway.video import Video, means_something, moderation_error
 
 LONGEST_RETRY_AFTER = 2 * 86400.0
+LONGEST_LIST = 10
+
+# Message, type and code.
+Words = tuple[str, str, str]
+NO_WORDS: Words = ("", "", "")
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,9 @@ def parse_created(reply: Reply) -> Video:
         return _video(found, video_id, reply)
     error = error_of(reply)
     kind, advice, is_own_words = type(error), None, error.is_own_words
-    if isinstance(error, errors.VideoNotFoundError | errors.VideoExpiredError):
+    if isinstance(error, errors.OutputModerationError):
+        kind = errors.ModerationError  # there is no video that it could be about
+    elif isinstance(error, errors.VideoNotFoundError | errors.VideoExpiredError):
         kind, advice = errors.BadRequestError, "Check the model, and the path in the connection's Base URL."
     elif isinstance(error, errors.VideoNotReadyError):
         kind = errors.GatewayFaultError
@@ -189,14 +210,19 @@ def error_of(reply: Reply) -> errors.GatewayError:
     Only an answer in one of the gateway's own error shapes speaks for the gateway. A proxy's, an ingress's or an object
     store's page is a passing fault, whatever its status: it says nothing about the video, the key or its credit.
     """
-    message, kind, code = _error_words(reply.json) if reply.is_own else ("", "", "")
-    upstream = message.partition(UPSTREAM_STATUS)[2][:3]
+    body = reply.json if reply.is_own and isinstance(reply.json, dict) else None
+    spoken, own_kind, own_code = _words(body, OWN_SHAPE)
+    message, kind, code = _words(body, ANY_SHAPE)
+    upstream = spoken.partition(UPSTREAM_STATUS)[2][:3]
     status = int(upstream) if reply.status == 502 and upstream.isdecimal() else reply.status
-    is_spoken = _speaks(reply, status, message, kind or code)
+    is_spoken = _speaks(reply, status, spoken, own_kind or own_code)
     by_status = _status_error(status) if is_spoken else _strangers_error(status)
-    if reply.video_id and _says_unknown(by_status, message):
-        by_status = errors.VideoNotFoundError
-    error = _word_error(status, code) or _word_error(status, kind) or by_status
+    if by_status in (errors.BadRequestError, errors.UnexpectedReplyError):
+        if reply.video_id and _says_unknown(reply.video_id, message, is_spoken):
+            by_status = errors.VideoNotFoundError
+        elif is_spoken or status not in FINAL_STATUSES:
+            by_status = moderation_error(message, code, kind) or by_status
+    error = _word_error(status, own_code) or _word_error(status, own_kind) or by_status
     made = error(
         message or _describe(reply),
         next_step=_hint(reply, message),
@@ -207,7 +233,7 @@ def error_of(reply: Reply) -> errors.GatewayError:
         video_id=reply.video_id,
         retry_after=retry_after_of(reply.headers, reply.at),
     )
-    made.is_own_words = _is_own_shape(reply, message, kind or code)
+    made.is_own_words = _is_own_shape(reply, spoken, own_kind or own_code)
     return made
 
 
@@ -232,7 +258,7 @@ def id_in(body: Any, names: Sequence[str] = ID_NAMES) -> str | None:
 
     def sureness(found: tuple[str, str]) -> float:
         name, text = found
-        return names.index("task_id") + 0.5 if name == "id" and text.isdecimal() else names.index(name)
+        return len(SURE_ID_NAMES) - 0.5 if name == "id" and text.isdecimal() else names.index(name)
 
     found = [(name, text) for each in _objects(body) for name in names if (text := text_of(each.get(name)))]
     return min(found, key=sureness)[1] if found else None
@@ -264,8 +290,10 @@ def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
     found = list(_objects(reply.json))
     if mine := [each for each in found if _ids(each) and reply.video_id in (None, *_ids(each))]:
         # An envelope may repeat the id beside a status of its own.
-        return next((each for each in mine if "status" in each and not _is_envelope(each)), mine[0])
-    named = [video_id for each in found if "status" in each and (video_id := id_in(each, SURE_ID_NAMES))]
+        return next((each for each in mine if _status_of(each) and not _is_envelope(each)), mine[0])
+    others = (id_in(each, SURE_ID_NAMES) for each in found if _status_of(each))
+    # A bare integer is a row number, unless the ids that are asked for are integers, too.
+    named = [other for other in others if other and (not other.isdecimal() or str(reply.video_id).isdecimal())]
     if named and 200 <= reply.status < 300:
         raise errors.UnexpectedReplyError(
             f"The gateway answered about video {named[0]}, which is not the one that was asked for",
@@ -279,8 +307,12 @@ def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
     return next((each for each in alike if each.get("object") == "video" or not _has_failed_word(each)), None)
 
 
+def _status_of(body: Mapping[str, Any]) -> str | None:
+    return next((text for name in STATUS_NAMES if (text := text_of(body.get(name)))), None)
+
+
 def _status_word(body: Mapping[str, Any]) -> str:
-    return (text_of(body.get("status")) or "").lower()
+    return (_status_of(body) or "").lower()
 
 
 def _has_failed_word(body: Mapping[str, Any]) -> bool:
@@ -307,42 +339,101 @@ def _is_error(body: Any) -> bool:
     return has_error or code not in SUCCESS_CODES or outer.get("success") is False or _has_failed_word(outer)
 
 
+def address_in(body: Any) -> str | None:
+    """Return the clip's own address that an object names under the surest of the names: an http(s) URL."""
+    return min(_addresses(body), key=lambda found: found[0], default=(0, None))[1]
+
+
+def _addresses(body: Any, rank: int = len(ADDRESS_NAMES), depth: int = 4) -> Iterator[tuple[int, str]]:
+    """Yield the addresses in a value, each with the rank of its name."""
+    if isinstance(body, str) and (url := url_of(body)):
+        yield rank, url
+    elif isinstance(body, list) and depth:
+        for item in body[:LONGEST_LIST]:
+            yield from _addresses(item, rank, depth - 1)
+    elif isinstance(body, dict) and depth:
+        for number, name in enumerate(ADDRESS_NAMES):
+            if isinstance(value := body.get(name), str | list):  # an object would be an input: {"video_url": {...}}
+                yield from _addresses(value, number, 1)
+        for place in ADDRESS_PLACES:
+            yield from _addresses(body.get(place), len(ADDRESS_NAMES), depth - 1)
+
+
 def _video(body: Mapping[str, Any], video_id: str, reply: Reply) -> Video:
-    message, kind, code = _error_words({"error": body["error"]}) if body.get("error") else ("", "", "")
+    word, (message, kind, code) = _status_word(body), ("", "", "")
+    if word in FAILED_WORDS:  # a video's own "type" names no error
+        message, kind, code = _words({**body, "type": None}, ANY_SHAPE)
+    elif body.get("error"):
+        message, kind, code = _words({"error": body["error"]}, ANY_SHAPE)
     return Video(
         id=video_id,
-        status=text_of(body.get("status")),
+        status=_status_of(body),
         model=text_of(body.get("model")),
-        progress=number_of(str(body.get("progress")).rstrip("%")),
+        progress=percent_of(body.get("progress")),
         created_at=moment_of(body.get("created_at")),
         completed_at=moment_of(body.get("completed_at")),
         expires_at=moment_of(body.get("expires_at")),
         seconds=text_of(body.get("seconds")),
         size=text_of(body.get("size")),
         remixed_from_video_id=text_of(body.get("remixed_from_video_id")),
-        error_code=next((word for word in (code, kind) if word.lower() in ERROR_WORDS), code or kind) or None,
+        error_code=next((word for word in (code, kind) if means_something(word)), code or kind) or None,
         error_message=message or None,
         prompt=text_of(body.get("prompt")),
         request_id=reply.request_id,
+        address=address_in(body) if word in DONE_WORDS else None,
     )
 
 
-def _error_words(body: Any) -> tuple[str, str, str]:
-    """Find message, type and code in any of the documented shapes; empty strings where there is none."""
-    for _ in range(3):  # new-api puts the upstream's own JSON into `message`, as a string
-        if not isinstance(body, dict):
-            return "", "", ""
-        data = body.get("data")
-        inner = body.get("error") or (data.get("error") if isinstance(data, dict) else None)
-        if isinstance(inner, str):
-            return shortened(inner), "", text_of(body.get("code")) or ""
-        found = inner if isinstance(inner, dict) else body
-        message = found.get("message") or found.get("detail")
-        wrapped = loads(message) if isinstance(message, str) and message.lstrip().startswith("{") else None
-        if not isinstance(wrapped, dict):
-            return shortened(message), _type_of(found), text_of(found.get("code")) or ""
-        body = wrapped
-    return "", "", ""
+def _words(body: Any, shape: Shape, depth: int = 6) -> Words:
+    """Find message, type and code of an error or a failed video; empty strings if there is none.
+
+    An error object comes before the names of the object around it, and these come before what is nested elsewhere.
+    """
+    if isinstance(body, str):
+        wrapped = loads(body) if body.lstrip()[:1] in ("{", "[") else None  # new-api: the upstream's own JSON, as text
+        inner = _words(wrapped, shape, depth - 1) if isinstance(wrapped, dict | list) and depth else NO_WORDS
+        return inner if any(inner) else (shortened(body), "", "")
+    if isinstance(body, list) and depth:
+        return _joined([_words(item, shape, depth - 1) for item in body[:LONGEST_LIST]])
+    if not isinstance(body, dict) or not depth:
+        return NO_WORDS
+    around = [body, body["data"]] if isinstance(body.get("data"), dict) else [body]
+    found = [_words(each[name], shape, depth - 1) for each in around for name in shape.errors if each.get(name)]
+    found.append(_own_words(body, shape, depth))
+    found += [_words(body[name], shape, depth - 1) for name in shape.places if isinstance(body.get(name), dict | list)]
+    return _surest(found)
+
+
+def _own_words(body: Mapping[str, Any], shape: Shape, depth: int) -> Words:
+    message, inner = "", NO_WORDS
+    for name in shape.reasons:
+        if not body.get(name):
+            continue
+        inner = _words(value := body[name], shape, depth - 1)
+        message = inner[0] or shortened(value)
+        if message.lower() not in SUCCESS_CODES:
+            break
+        message = ""
+    details = body.get(MODERATION_DETAILS)
+    if isinstance(details, dict) and (stage := text_of(details.get(MODERATION_STAGE))):
+        message = f"{message} (moderation of the {stage})".strip()
+    if isinstance(body.get("loc"), list) and message:  # FastAPI names the field
+        message = f"{'.'.join(map(str, body['loc']))}: {message}"
+    codes = (code for name in shape.codes if (code := text_of(body.get(name)) or "").lower() not in SUCCESS_CODES)
+    return message, inner[1] or _type_of(body), inner[2] or next(codes, "")
+
+
+def _joined(found: Sequence[Words]) -> Words:
+    _, kind, code = _surest(found)
+    return shortened("; ".join(message for message, *_ in found if message)), kind, code
+
+
+def _surest(found: Sequence[Words]) -> Words:
+    """Take the first message, and its type and code; those of another one if it has neither."""
+    message, kind, code = next((words for words in found if words[0]), NO_WORDS)
+    if not kind and not code:
+        _, kind, code = next((words for words in found if words[1] or words[2]), NO_WORDS)
+    return message, kind, code
 
 
 def _type_of(error: Mapping[str, Any]) -> str:
@@ -383,14 +474,23 @@ def _strangers_error(status: int) -> type[errors.GatewayError]:
 
 
 def _word_error(status: int, word: str) -> type[errors.GatewayError] | None:
-    error = ERROR_WORDS.get(word.lower())
-    return None if error and status in KEYS_STATUSES and issubclass(error, VIDEOS_ERRORS) else error
+    if status in PAYMENT_STATUSES:
+        return _not_of_a_video(ERROR_WORDS.get(word.lower()))
+    error = ERROR_WORDS.get(word.lower()) or moderation_error("", word)
+    return _not_of_a_video(error) if status in KEYS_STATUSES else error
 
 
-def _says_unknown(error: type[errors.GatewayError], message: str) -> bool:
+def _not_of_a_video(error: type[errors.GatewayError] | None) -> type[errors.GatewayError] | None:
+    return None if error and issubclass(error, VIDEOS_ERRORS) else error
+
+
+def _says_unknown(video_id: str, message: str, is_spoken: bool) -> bool:
     """Whether an answer to a question about a video says in a sentence that there is none."""
-    is_open = error in (errors.BadRequestError, errors.UnexpectedReplyError)
-    return is_open and any(phrase in message.lower() for phrase in UNKNOWN_VIDEO_PHRASES)
+    text = message.lower()
+    if not any(phrase in text for phrase in UNKNOWN_VIDEO_PHRASES):
+        return False
+    is_about_it = video_id in message or any(noun in text for noun in VIDEO_NOUNS)
+    return is_about_it or (is_spoken and not any(noun in text for noun in OTHER_NOUNS))
 
 
 def _describe(reply: Reply) -> str:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from math import isfinite
 from typing import Any
+from urllib.parse import quote, urlsplit
+
+SCHEMES = ("http://", "https://")
+LONGEST_URL = 8192
+URL_CHARACTERS = "!#$%&'()*+,-./:;=?@[]_~"
 
 # json.loads would make one for every call that gives it an option.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
@@ -59,6 +64,17 @@ def shortened(value: Any) -> str:
     return text if len(text) <= 500 else f"{text[:500]}..."
 
 
+def url_of(value: Any) -> str | None:
+    """Return an http(s) URL with a host, quoted, at most 8 KiB; None for all else."""
+    if not isinstance(value, str) or len(value) > LONGEST_URL or not value.strip().lower().startswith(SCHEMES):
+        return None
+    try:
+        url = quote(writable(value).strip(), safe=URL_CHARACTERS)
+        return url if urlsplit(url).hostname else None
+    except ValueError:
+        return None
+
+
 def number_of(value: Any) -> float | None:
     """Return a finite number, also one that came as text; None for all else."""
     if value is None:
@@ -70,6 +86,14 @@ def number_of(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if isfinite(number) else None
+
+
+def percent_of(value: Any) -> float | None:
+    """Return a progress in percent. A number between 0 and 1 is a fraction, unless it has a percent sign; 1 is 1%."""
+    text = str(value)
+    number = number_of(text.rstrip("%"))
+    is_fraction = number is not None and 0 < number < 1 and not text.endswith("%")
+    return 100 * number if number is not None and is_fraction else number
 
 
 def moment_of(value: Any) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -12,12 +12,17 @@ from airflow_provider_wisdomgate.gateway.dialects import (
     DONE_WORDS,
     ERROR_WORDS,
     FAILED_WORDS,
+    INPUT_WORDS,
+    MODERATION_WORDS,
+    NO_MODERATION_WORDS,
+    OUTPUT_WORDS,
     WAITING_WORDS,
 )
 from airflow_provider_wisdomgate.gateway.values import number_of, text_of
 
 CORRECT_IT = "Correct the request (prompt, image, seconds, size or fields): the same request fails again."
 
+UNRECORDED = ("prompt", "address")
 TIMES = ("created_at", "completed_at", "expires_at")
 
 
@@ -39,6 +44,7 @@ class Video:
     :param error_message: of a failed video, the gateway's reason.
     :param prompt: the text that was sent, where the gateway repeats it.
     :param request_id: of the answer, for the gateway's support.
+    :param address: the clip's own address in a finished object: an http(s) URL, perhaps signed, so never in a record.
     """
 
     id: str
@@ -55,6 +61,7 @@ class Video:
     error_message: str | None = None
     prompt: str | None = field(default=None, repr=False)
     request_id: str | None = None
+    address: str | None = field(default=None, repr=False)
 
     @property
     def is_done(self) -> bool:
@@ -69,8 +76,8 @@ class Video:
         return self.is_done or self.is_failed or (self.status or "").lower() in WAITING_WORDS
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON types. The prompt is left out: this is what goes into XCom and trigger events."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "prompt"}
+        """Return plain JSON types for XCom and trigger events, without the prompt and the address."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in UNRECORDED}
 
     @classmethod
     def from_dict(cls, values: Any) -> Video | None:
@@ -78,7 +85,7 @@ class Video:
         if not isinstance(values, Mapping) or not isinstance(values.get("id"), str) or not values["id"]:
             return None
         numbers = {name: number_of(values.get(name)) for name in ("progress", *TIMES)}
-        texts = {f.name: text_of(values.get(f.name)) for f in fields(cls) if f.name not in numbers}
+        texts = {f.name: text_of(values.get(f.name)) for f in fields(cls) if f.name not in (*numbers, "address")}
         return cls(**texts, **numbers)  # type: ignore[arg-type]
 
 
@@ -88,7 +95,8 @@ def failure_of(video: Video, *, may_recreate: bool) -> errors.GatewayError:
     :param may_recreate: whether who waits can make another one, so that a task retry may help.
     """
     word = (video.error_code or "").lower()
-    error, next_step = ERROR_WORDS.get(word, errors.VideoFailedError), None
+    moderated = moderation_error(video.error_message or "", word)
+    error, next_step = ERROR_WORDS.get(word) or moderated or errors.VideoFailedError, None
     if (video.status or "").lower() == "expired":
         error = errors.VideoExpiredError
     if not issubclass(error, errors.ModerationError | errors.VideoExpiredError):
@@ -112,10 +120,44 @@ def missing_content(video: Video, error: errors.GatewayError, *, may_recreate: b
     :param may_recreate: see :func:`failure_of`.
     """
     facts = {**error.facts, "expires_at": video.expires_at}
+    was_moderated = isinstance(error, errors.ModerationError)
     if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
         return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
     if video.is_failed:
-        return failure_of(video, may_recreate=may_recreate)
+        has_reason = video.error_code or video.error_message or not was_moderated
+        told = video if has_reason else replace(video, error_code=error.code, error_message=error.message)
+        return failure_of(told, may_recreate=may_recreate)
+    if video.is_done and was_moderated:
+        reason = f"The video is {video.status}, and its gateway's moderation withholds the content: {error.message}"
+        return errors.ContentModeratedError(reason, **facts)
     if video.is_done:
         return errors.ContentMissingError(f"The video is {video.status}, its content is not there", **facts)
     return errors.VideoNotReadyError(f"The video is {video.status}, its content is not there", **facts)
+
+
+def moderation_error(message: str, *words: str) -> type[errors.ModerationError] | None:
+    """Return what moderation refused, None if these words are not about moderation.
+
+    :param words: code and type, which are surer than the message.
+    """
+    code, text = _plain(" ".join(words)), _plain(message)
+    if not any(word in code or word in text for word in MODERATION_WORDS):
+        return None
+    for said in (code, text):
+        if any(word in said for word in INPUT_WORDS):
+            return errors.ModerationError
+        if any(word in said for word in OUTPUT_WORDS):
+            return errors.OutputModerationError
+    return errors.ModerationError
+
+
+def _plain(text: str) -> str:
+    plain = "".join(filter(str.isalnum, text[:1000].lower()))
+    for innocent in NO_MODERATION_WORDS:
+        plain = plain.replace(innocent, " ")
+    return plain
+
+
+def means_something(word: str) -> bool:
+    """Whether a code or type says more than that something failed."""
+    return word.lower() in ERROR_WORDS or moderation_error("", word) is not None

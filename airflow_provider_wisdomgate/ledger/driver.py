@@ -49,7 +49,7 @@ LEAVES_IT_PAID = (
     *(errors.AuthenticationError, errors.PermissionDeniedError, errors.RateLimitedError, errors.GatewayFaultError),
     *(errors.UnexpectedReplyError, errors.UnreachableError, errors.ConnectionBrokenError),
     *(errors.ContentError, errors.StorageError, errors.ConfigurationError, errors.VideoNotReadyError),
-    *(errors.BadRequestError, errors.ModelNotFoundError),
+    *(errors.BadRequestError, errors.ModelNotFoundError, errors.ContentModeratedError),
 )
 # The gateway does not know the video, or does not have its content.
 GONE = (errors.VideoNotFoundError, errors.ContentMissingError)
@@ -490,15 +490,11 @@ class ClipTask:
                 asked_at = time.time()  # an answer confirms no expiry that passed after the question
                 try:
                     return self.download(video, open_content)
-                except GONE as error:
+                except (*GONE, errors.ContentModeratedError) as error:
                     if stored := self._stored():
                         return stored
                     self._raise_if_expired(video, error, asked_at)
                     on_missing(error)
-        except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
-            if stored := self.record_failure(error):
-                return stored
-            raise
         except GONE:
             if stored := self._stored():
                 return stored
@@ -507,6 +503,14 @@ class ClipTask:
             advice = rules.paid_advice(self.mine, ends_try=isinstance(error, AirflowFailException))
             # A bad request is the poll here: its usual advice is to change the request, which would pay again.
             error.advise(advice, replace=isinstance(error, errors.BadRequestError | errors.ModelNotFoundError))
+            if isinstance(error, errors.ContentModeratedError):
+                error.advise(rules.forget_advice(self.mine), replace=True)
+            raise
+        except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
+            if isinstance(error, errors.OutputModerationError) and self.may_recreate(error):
+                raise  # recreate() records it
+            if stored := self.record_failure(error):
+                return stored
             raise
 
     def _raise_if_expired(self, video: Video, error: errors.WisdomGateError, asked_at: float) -> None:
@@ -515,18 +519,18 @@ class ClipTask:
             facts = {**error.facts, "expires_at": expires_at}
             raise errors.VideoExpiredError("The clip's time at the gateway is over", **facts) from error
 
-    def may_recreate(self) -> bool:
-        """Whether the task may pay again for its video, which the gateway does not have."""
+    def may_recreate(self, error: errors.WisdomGateError | None = None) -> bool:
+        """Whether the task may pay again for its video: see :func:`rules.may_recreate`."""
         now, clip_size = self.destination.read(), self.destination.clip_size()
         is_own = now is not None and rules.is_about_same(now, self.mine)
-        return now is not None and is_own and rules.may_recreate(now, self.terms, clip_size)
+        return now is not None and is_own and rules.may_recreate(now, self.terms, clip_size, error)
 
     def recreate(self, error: errors.WisdomGateError, make_wanted: Callable[[], Wanted]) -> None:
         """Give the video up and claim its place for another create."""
         found = self.destination.find()
         now = rules.require_own(found.manifest if found else None, self.mine)
         wanted = self._make(make_wanted, now)
-        is_still = rules.may_recreate(now, self.terms, self.destination.clip_size())
+        is_still = rules.may_recreate(now, self.terms, self.destination.clip_size(), error)
         if not is_still or not self._claim(found, rules.give_up(now, error, self.terms), wanted):
             raise errors.WisdomGateError(
                 f"{self.destination.uri}.json changed while its video was given up; nothing was sent.",

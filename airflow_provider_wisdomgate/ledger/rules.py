@@ -21,6 +21,8 @@ What ends a paid video, and nothing else does:
   1. its own object has a terminal status (``record_failure``);
   2. its own object announced an expiry that passed ten minutes ago, and the content route confirms it (``is_expired``);
   3. a person decides: ``forget``, a kill with ``delete_on_kill``, or ``on_gone="create"`` (``may_recreate``).
+After the first, if moderation refused the video that was made, ``on_moderated_output="retry"`` creates one more in a
+round; the input of a request is never sent again by itself.
 Every other answer ends at most the try: the record stays, and the next run continues without paying.
 """
 
@@ -44,6 +46,7 @@ from airflow_provider_wisdomgate.ledger.record import Manifest, NewerVersionErro
 IfExists = Literal["skip", "replace", "fail"]
 OnLostCreate = Literal["fail", "find", "create"]
 OnGone = Literal["fail", "create"]
+OnModeratedOutput = Literal["fail", "retry"]
 Acts = Literal["nobody", "task", "person"]
 
 # The gateway's clock and this machine's may differ by this many seconds.
@@ -302,10 +305,13 @@ def paid_advice(found: Manifest, *, ends_try: bool = False) -> str:
 
 def gone_advice(found: Manifest) -> str:
     """Return the advice about a paid video that its gateway does not know, or whose content it does not have."""
-    return (
-        f"{paid_advice(found, ends_try=True)} To give it up and pay for a new video: {command('forget', found.uri)} "
-        'and run the task again, or set on_gone="create".'
-    )
+    return f'{forget_advice(found)} Or set on_gone="create".'
+
+
+def forget_advice(found: Manifest) -> str:
+    """Return the advice about a paid video whose content does not come: what costs nothing first."""
+    forget = f"{command('forget', found.uri)} and run the task again."
+    return f"{paid_advice(found, ends_try=True)} To give it up and pay for a new video: {forget}"
 
 
 def command(verb: str, uri: str, *more: str) -> str:
@@ -360,6 +366,7 @@ class Terms:
     if_exists: IfExists = "skip"
     on_lost_create: OnLostCreate = "fail"
     on_gone: OnGone = "fail"
+    on_moderated_output: OnModeratedOutput = "fail"
 
 
 @dataclass(frozen=True)
@@ -606,7 +613,9 @@ def _stored(found: Manifest, clip_size: int | None, terms: Terms) -> Step:
 
 def _failed(found: Manifest, clip_size: int | None, terms: Terms) -> Step:
     error = refusal(found)
-    is_final = isinstance(error, errors.ModerationError) or is_same_round(found.made_by, terms.made_by)
+    is_chance = isinstance(error, errors.OutputModerationError)  # a person who clears the task asks for another one
+    is_moderated = isinstance(error, errors.ModerationError) and not is_chance
+    is_final = is_moderated or is_same_round(found.made_by, terms.made_by)
     if error and is_final:
         raise type(error)(
             f"The gateway refused this request before, so it is not sent again: {error.message}",
@@ -626,20 +635,41 @@ def _creating(found: Manifest, terms: Terms, age: float) -> Step:
     raise lost_create(found)
 
 
-def may_recreate(found: Manifest, terms: Terms, clip_size: int | None = None) -> bool:
-    """Whether a task may pay again for a video that its gateway does not have, at most once per round.
+def may_recreate(
+    found: Manifest, terms: Terms, clip_size: int | None = None, error: errors.WisdomGateError | None = None
+) -> bool:
+    """Whether a task may pay again for its video, for each of two reasons at most once per round.
+
+    Its gateway does not have the video any more; or its own object has failed because of moderation of the output.
 
     :param clip_size: bytes of the file at the destination, None if there is none: a stored clip may have been removed.
+    :param error: how the wait or the download ended.
     """
+    if isinstance(error, errors.OutputModerationError):
+        has_failed = not isinstance(error, errors.ContentModeratedError)  # that one's video is finished, and lives
+        is_open = (found.phase == "created" and not found.sha256) or _is_moderated_output(found)
+        return has_failed and is_open and terms.on_moderated_output == "retry" and not _has_given_up(found, terms, True)
     if found.phase != "created" and (found.phase != "stored" or clip_size is not None):
         return False
     if found.killed_at is not None:
         return True  # a person ended its task, which asked the gateway to delete it
     if terms.if_exists == "replace" and not is_same_round(found.made_by, terms.made_by):
         return True  # a gone video of another run does not block the new clip
-    given_up = (record.error.get("given_up_by") for record in found.below if record.error)
-    is_used = any(isinstance(by, Mapping) and is_same_round(by, terms.made_by) for by in given_up)
-    return terms.on_gone == "create" and not is_used
+    return terms.on_gone == "create" and not _has_given_up(found, terms, False)
+
+
+def _has_given_up(found: Manifest, terms: Terms, is_moderated: bool) -> bool:
+    """Whether this round has given a video up already, for moderation of its output or for being gone."""
+    return any(_is_moderated_output(mark) == is_moderated for mark in found.below if _is_mark(mark, terms.made_by))
+
+
+def _is_mark(record: Manifest, made_by: Mapping[str, Any]) -> bool:
+    by = (record.error or {}).get("given_up_by")
+    return isinstance(by, Mapping) and is_same_round(by, made_by)
+
+
+def _is_moderated_output(found: Manifest) -> bool:
+    return isinstance(refusal(found), errors.OutputModerationError)
 
 
 def is_expired(found: Manifest, expires_at: float | None, now: float) -> bool:
@@ -819,16 +849,24 @@ def record_failure(found: Manifest | None, mine: Manifest, error: errors.WisdomG
     """
     if found is None or not is_about_same(found, mine) or found.phase != "created" or found.sha256:
         return found
+    marks: list[Manifest] = []  # a round gives up one video only, however often its record changes
     for record in found.below:  # a create that was lost may stand between
         if record.phase in ("stored", "created"):
-            return record
-    given_up = next((record for record in found.below if "given_up_by" in (record.error or {})), None)
-    kept = None if given_up is None else replace(given_up, replaced=None).as_dict()  # a round gives up one video only
-    return replace(found, phase="failed", error=error.as_dict(), replaced=kept)
+            return _marked(record, marks)
+        if _is_mark(record, found.made_by):
+            marks.append(record)
+    return _marked(replace(found, phase="failed", error=error.as_dict(), replaced=None), marks)
+
+
+def _marked(record: Manifest, marks: Iterable[Manifest]) -> Manifest:
+    """Keep records of videos that were given up below another one."""
+    for mark in reversed([*marks]):
+        record = replace(record, replaced=replace(mark, replaced=record.replaced).as_dict())
+    return record
 
 
 def give_up(found: Manifest, error: errors.WisdomGateError, terms: Terms) -> Manifest:
-    """Return the record of a video that a task gives up to pay again, see :func:`may_recreate`."""
+    """Return the record of a video that a task gives up to pay again, see :func:`may_recreate`: it counts that."""
     words = {**error.as_dict(), "given_up_by": dict(terms.made_by)}
     return replace(found, phase="failed", error=words, sha256=None, size=None, stored_at=None)
 

@@ -29,7 +29,16 @@ from airflow_provider_wisdomgate.killed import is_ended_by_person
 from airflow_provider_wisdomgate.ledger import rules
 from airflow_provider_wisdomgate.ledger.destination import Destination, destination_warning, resolve_destination
 from airflow_provider_wisdomgate.ledger.driver import GONE, ClipTask, mark_killed, place_of_round, record_deletion
-from airflow_provider_wisdomgate.ledger.rules import Claim, Done, IfExists, OnGone, OnLostCreate, Terms, Wanted
+from airflow_provider_wisdomgate.ledger.rules import (
+    Claim,
+    Done,
+    IfExists,
+    OnGone,
+    OnLostCreate,
+    OnModeratedOutput,
+    Terms,
+    Wanted,
+)
 from airflow_provider_wisdomgate.links import WisdomGateVideoLink, tell_destination, told_destination
 from airflow_provider_wisdomgate.operators.base import (
     TaskFacts,
@@ -66,6 +75,10 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     :param on_gone: what to do if the gateway does not know a paid video any more, or does not have its content:
         ``fail``, so that a person decides; or ``create`` another one and pay again, at most once until somebody clears
         the task. (templated)
+    :param on_moderated_output: what to do if the gateway's moderation refuses the video that was made, which is partly
+        a matter of chance: ``fail``, so that a person decides; or ``retry``: create another one and pay again, at most
+        once until somebody clears the task. What is refused because of its input is never sent again by itself.
+        (templated)
     :param timeout: how many seconds one try waits for the video. A shorter ``execution_timeout`` ends the wait, too.
     :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.decisions.poll_delay`.
     :param deferrable: wait in the triggerer, without a worker slot. Left out: Airflow's option
@@ -83,7 +96,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     :param max_bytes: refuse a larger clip, in bytes.
     """
 
-    template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create", "on_gone")
+    template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create", "on_gone", "on_moderated_output")
     operator_extra_links = (WisdomGateVideoLink(),)
     lost_create_choices: tuple[OnLostCreate, ...] = ("fail", "create")
     prompt: str
@@ -99,6 +112,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_lost_create: OnLostCreate = "fail",
         on_gone: OnGone = "fail",
+        on_moderated_output: OnModeratedOutput = "fail",
         record_prompt: bool = True,
         delete_on_kill: bool = False,
         delete_after_download: bool = False,
@@ -117,6 +131,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         self.deferrable = deferrable
         self.on_lost_create = on_lost_create
         self.on_gone = on_gone
+        self.on_moderated_output = on_moderated_output
         self.record_prompt = record_prompt
         self.max_bytes = max_bytes
 
@@ -175,7 +190,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         return ClipTask(Destination(destination), self._terms(facts), self._stop, facts.memory, self.max_bytes)
 
     def _terms(self, facts: TaskFacts) -> Terms:
-        return Terms(facts.made_by, self.if_exists, self.on_lost_create, self.on_gone)
+        return Terms(facts.made_by, self.if_exists, self.on_lost_create, self.on_gone, self.on_moderated_output)
 
     def _places(self, facts: TaskFacts) -> list[str]:
         """Return where this task's clip may be. The first place counts for a new clip.
@@ -215,9 +230,10 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         try:
             with self._accounting_for(context, clip):
                 stored = clip.finish(wait_for_video, self.hook.open_paid_content, self._content_wait(clip, wait))
-        except GONE as error:
-            if not clip.may_recreate():
-                error.advise(rules.gone_advice(clip.mine), replace=True)
+        except (*GONE, errors.OutputModerationError) as error:
+            if not clip.may_recreate(error):
+                if isinstance(error, GONE):
+                    error.advise(rules.gone_advice(clip.mine), replace=True)
                 raise
             return self._store_another(context, facts, clip, error)
         if self.delete_after_download:
@@ -227,7 +243,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     def _store_another(
         self, context: Context, facts: TaskFacts, clip: ClipTask, error: errors.WisdomGateError
     ) -> dict[str, Any]:
-        """Pay for another video in place of one that the gateway does not have any more."""
+        """Pay for another video in place of one that is gone, or that moderation refused."""
         self.log.warning("Video %s is given up, and another one is created: %s", clip.mine.video_id, error.message)
         clip.recreate(error, self._wanted)
         self._create(clip)
@@ -255,6 +271,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         check_storing(self.if_exists, self.max_bytes, self.delete_after_download)
         check_choice("on_lost_create", self.on_lost_create, self.lost_create_choices)
         check_choice("on_gone", self.on_gone, ("fail", "create"))
+        check_choice("on_moderated_output", self.on_moderated_output, ("fail", "retry"))
         for name in ("record_prompt", "delete_on_kill"):
             check_choice(name, getattr(self, name), (True, False))
         for name in ("timeout", "poll_interval"):

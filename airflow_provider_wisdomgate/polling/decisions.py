@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -44,6 +44,8 @@ class Wait:
     :param poll_interval: the longest delay between two polls, in seconds.
     :param since: when it began, in epoch seconds; None if unknown.
     :param created_at: when the create of a paid video was sent, in epoch seconds; None for an id that a user gave.
+    :param due_at: when a nearly finished video should be done, in epoch seconds, by its progress when ``due_left``
+        percent were left.
     :param failed_polls: failed polls in a row; ``unauthorized`` counts those with a 401.
     :param not_found: "unknown" and "no content" answers in a row, the first of them at ``not_found_since``.
     """
@@ -52,6 +54,8 @@ class Wait:
     poll_interval: float
     since: float | None = None
     created_at: float | None = None
+    due_at: float | None = field(default=None, compare=False)
+    due_left: float = field(default=0.0, compare=False)
     failed_polls: int = 0
     not_found: int = 0
     not_found_since: float | None = None
@@ -93,7 +97,10 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     if seen.is_failed:
         error = failure_of(seen, may_recreate=True)
         return Ended("expired" if isinstance(error, errors.VideoExpiredError) else "failed", seen, error)
-    return _poll_again(wait, poll_delay(_age(wait, seen, now), wait.poll_interval, seen.progress, jitter), now)
+    age = _age(wait, seen, now)
+    wait = _expect(wait, age, seen.progress, now)
+    overdue = 0.0 if wait.due_at is None else now - wait.due_at
+    return _poll_again(wait, poll_delay(age, wait.poll_interval, seen.progress, jitter, overdue), now)
 
 
 def _age(wait: Wait, video: Video, now: float) -> float:
@@ -101,6 +108,17 @@ def _age(wait: Wait, video: Video, now: float) -> float:
     since = now if wait.since is None else wait.since
     asked = video.created_at
     return now - (asked if asked is not None and now - DAY < asked < since else since)
+
+
+def _expect(wait: Wait, age: float, progress: float | None, now: float) -> Wait:
+    """Note when a video that is nearly finished should be; anew only after half of what was left is done."""
+    rest = rest_of(age, progress)
+    if progress is None or rest is None or rest * PART_OF_REST >= wait.poll_interval:
+        return replace(wait, due_at=None)
+    left = max(100 - progress, 1.0)  # a progress that creeps from 99.1 to 99.2 is stuck
+    if wait.due_at is not None and left > wait.due_left / 2:
+        return wait
+    return replace(wait, due_at=now + rest, due_left=left)
 
 
 def first_poll(wait: Wait, now: float, jitter: float) -> PollAgain:
@@ -207,9 +225,10 @@ def _percent(video: Video) -> str:
 
 
 def _to_go(wait: Wait, video: Video, now: float) -> str:
-    if video.progress is None or not 0 < video.progress < 100:
+    rest = rest_of(_age(wait, video, now), video.progress)
+    if rest is None or video.progress == 1.0:  # which may be a fraction: all of it
         return ""
-    return f", about {_age(wait, video, now) * (100 - video.progress) / video.progress:.0f} s to go"
+    return f", about {rest:.0f} s to go"
 
 
 # ---- when to poll next: the gateway's ``progress`` only moves a poll within its bounds
@@ -223,10 +242,12 @@ DELAY_PER_AGE = 1 / 20
 
 # With a progress, so much of the estimated rest passes before the next poll, and never less than SHORTEST.
 PART_OF_REST = 0.3
+# A video that is not finished when its progress said so may take long: 99% can last for an hour.
+PART_OF_OVERDUE = 1 / 2
 SHORTEST = 1 / 10
 
 
-def poll_delay(age: float, poll_interval: float, progress: float | None, jitter: float) -> float:
+def poll_delay(age: float, poll_interval: float, progress: float | None, jitter: float, overdue: float = 0.0) -> float:
     """Return the seconds until the next poll, at most ``poll_interval`` give or take a tenth.
 
     All of it at first, falling to two thirds and then growing with the age of the job; as little as a tenth where the
@@ -235,11 +256,17 @@ def poll_delay(age: float, poll_interval: float, progress: float | None, jitter:
     :param age: seconds since the video was asked for, or the wait began.
     :param progress: what the gateway says, 0 to 100, None where it says nothing.
     :param jitter: a random number from 0 to 1, so that many waits do not poll at the same moment.
+    :param overdue: for how many seconds the video should have been finished, by an earlier progress.
     """
     wanted, shortest = max(poll_interval - age * SHORTER_PER_AGE, age * DELAY_PER_AGE), WITHOUT_PROGRESS
-    if progress is not None and 0 < progress < 100:
-        wanted, shortest = age * (100 - progress) / progress * PART_OF_REST, SHORTEST
+    if (rest := rest_of(age, progress)) is not None:
+        wanted, shortest = max(rest * PART_OF_REST, overdue * PART_OF_OVERDUE), SHORTEST
     return min(max(wanted, poll_interval * shortest), poll_interval) * (0.9 + 0.2 * jitter)
+
+
+def rest_of(age: float, progress: float | None) -> float | None:
+    """Return in how many seconds a video should be finished, None if its progress does not show it."""
+    return age * (100 - progress) / progress if progress is not None and 0 < progress < 100 else None
 
 
 # ---- the one event of a wait, which crosses Airflow's database, and what a task makes of it

@@ -65,7 +65,7 @@ SHAPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "a message alone": ({"message": "no Route matched"}, error("UnexpectedReplyError", 404, "no Route matched")),
     "shape 4: detail as a list": (
         {"detail": [{"loc": ["body", "size"], "msg": "bad"}]},
-        error("UnexpectedReplyError", 404, '[{"loc": ["body", "size"], "msg": "bad"}]'),
+        error("UnexpectedReplyError", 404, "body.size: bad"),
     ),
     "shape 4: error as text": ({"error": "gone"}, error("VideoNotFoundError", 404, "gone")),
     "shape 4: error as text beside a code": (

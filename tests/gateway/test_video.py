@@ -44,6 +44,23 @@ VIDEOS: dict[str, tuple[Any, Video]] = {
     "only a task_id": ({"task_id": "task_1", "status": "queued"}, Video("task_1", "queued")),
     "both ids": ({"id": "video_1", "task_id": "task_1"}, Video("video_1")),
     "a row number beside the task_id asked for": ({"id": 12, "task_id": "task_1"}, Video("task_1")),
+    "a row number beside a video_id": ({"id": 12, "video_id": "video_1"}, Video("video_1")),
+    "a row number beside a request_id": ({"id": 12, "request_id": "r"}, Video("12")),
+    "camel case": ({"taskId": "task_1", "state": "queued"}, Video("task_1", "queued")),
+    "Kling's task_status": (
+        {"code": 0, "message": "SUCCEED", "request_id": "r", "data": {"task_id": "t", "task_status": "succeed"}},
+        Video("t", "succeed"),
+    ),
+    "DashScope's output": (
+        {"request_id": "r", "output": {"task_id": "t", "task_status": "SUCCEEDED"}},
+        Video("t", "SUCCEEDED"),
+    ),
+    "a status beside a task_status": ({"id": "v", "status": "queued", "task_status": "done"}, Video("v", "queued")),
+    "a fraction": ({"id": "v", "progress": 0.42}, Video("v", progress=42.0)),
+    "a fraction as text": ({"id": "v", "progress": "0.5"}, Video("v", progress=50.0)),
+    "a fraction of a percent": ({"id": "v", "progress": "0.5%"}, Video("v", progress=0.5)),
+    "exactly one: a percent": ({"id": "v", "progress": 1}, Video("v", progress=1.0)),
+    "no progress yet": ({"id": "v", "progress": 0.0}, Video("v", progress=0.0)),
     "an empty id beside a task_id": ({"id": "", "task_id": "task_1"}, Video("task_1")),
     "a null id beside a task_id": ({"id": None, "task_id": "task_1"}, Video("task_1")),
     "a number for an id": ({"id": 7}, Video("7")),
@@ -100,7 +117,29 @@ def test_a_video_carries_the_request_id_of_its_answer() -> None:
     assert parse_video(reply(201, {"id": "v"}, {"x-request-id": "r"})) == Video("v", request_id="r")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"id": 17, "task_id": "task_1", "status": "processing"},
+        {"id": 17, "status": "processing"},
+        {"data": {"id": 17, "status": "processing", "task_id": "task_1"}},
+        {"code": "success", "data": {"id": 17, "status": "processing", "progress": "30%"}},
+    ],
+    ids=str,
+)
+def test_the_id_that_was_asked_for_stays_the_id_beside_a_row_number(body: Any) -> None:
+    video = parse_video(reply(200, body, video_id="task_1"))
+    assert (video.id, video.status) == ("task_1", "processing")
+
+
+def test_a_row_number_is_no_id_of_a_create_or_a_list() -> None:
+    record = {"id": 17, "task_id": "task_1", "status": "queued"}
+    assert parse_created(reply(200, record)) == Video("task_1", "queued")
+    assert parse_list(reply(200, {"data": [record, {"id": 18}]})) == [Video("task_1", "queued"), Video("18")]
+
+
 NO_VIDEOS: dict[str, tuple[int, Any, str]] = {
+    "200 about another number": (200, {"id": 17, "status": "failed"}, "UnexpectedReplyError"),
     "200 that says not ready": (200, NOT_READY, "VideoNotReadyError"),
     "200 with an error and no id": (200, {"error": {"message": "no", "code": "model_not_found"}}, "ModelNotFoundError"),
     "200 with neither id nor status": (200, {"object": "video"}, "UnexpectedReplyError"),
@@ -181,7 +220,63 @@ def test_an_event_or_xcom_never_holds_the_prompt() -> None:
     assert Video.from_dict(json.loads(json.dumps(video.as_dict()))) == Video(**(vars(video) | {"prompt": None}))
 
 
+URL = "https://cdn.example/cat.mp4?X-Signature=s3cret"
+ADDRESSES: dict[str, Any] = {
+    "url": {"url": URL},
+    "video_url": {"video_url": URL, "url": "https://gateway/v1/videos/v"},
+    "meta_data.url": {"meta_data": {"url": URL}},
+    "metadata.url": {"metadata": {"url": URL}},
+    "outputs.video_url": {"outputs": {"video_url": URL, "cost": 0.1}},
+    "content.video_url": {"content": {"video_url": URL, "last_frame_url": "https://cdn.example/last.png"}},
+    "unsigned_urls": {"unsigned_urls": [URL, "https://cdn.example/2.mp4"]},
+    "data[].url": {"data": [{"url": URL}]},
+    "result_url": {"result_url": URL},
+    "Replicate's output": {"output": URL, "urls": {"get": "https://gateway/v1/predictions/v"}},
+    "Replicate's outputs": {"output": [URL]},
+    "fal's video": {"video": {"url": URL, "content_type": "video/mp4"}},
+    "Kling's task_result": {"task_result": {"videos": [{"id": "1", "url": URL, "duration": "5"}]}},
+    "Luma's assets": {"assets": {"video": URL, "image": "https://cdn.example/cat.jpg"}},
+    "blanks and another script": {"url": " https://cdn.example/my cat 猫.mp4?X-Signature=s3cret\n"},
+}
+NO_ADDRESSES: dict[str, Any] = {
+    "relative": {"url": "/v1/files/cat.mp4"},
+    "another scheme": {"url": "ftp://cdn.example/cat.mp4", "output": "data:video/mp4;base64,AAAA"},
+    "no host": {"url": "https://", "video_url": "http://[", "result_url": "https:///cat.mp4"},
+    "no text": {"url": 7, "output": [None, True, {"url": {}}], "data": {"url": [[URL]]}},
+    "too long": {"url": "https://cdn.example/" + "a" * 9000},
+    "an input": {"content": [{"type": "video_url", "video_url": {"url": URL}}], "input_reference": {"url": URL}},
+    "pictures": {"thumbnail_url": URL, "cover_url": URL, "polling_url": URL, "urls": {"get": URL}},
+    "nested too deep": {"data": {"data": {"data": {"data": {"data": {"url": URL}}}}}},
+}
+
+
+@pytest.mark.parametrize("body", ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_a_finished_object_names_the_clips_own_address(body: Any) -> None:
+    address = (
+        URL if "cat.mp4" in json.dumps(body) else "https://cdn.example/my%20cat%20%E7%8C%AB.mp4?X-Signature=s3cret"
+    )
+    assert parse_video(reply(200, {"id": "v", "status": "done"} | body)).address == address
+    assert parse_video(reply(200, {"code": 0, "data": {"id": "v", "status": "done"} | body})).address == address
+
+
+@pytest.mark.parametrize("body", NO_ADDRESSES.values(), ids=NO_ADDRESSES.keys())
+def test_what_is_no_address_of_a_clip_is_none(body: Any) -> None:
+    assert parse_video(reply(200, {"id": "v", "status": "completed"} | body)).address is None
+
+
+def test_a_video_in_progress_has_no_address() -> None:
+    assert parse_video(reply(200, {"id": "v", "status": "processing", "url": URL})) == Video("v", "processing")
+
+
+def test_an_address_enters_no_record_no_event_and_no_repr() -> None:
+    video = Video("v", "done", address=URL)
+    assert "s3cret" not in json.dumps(video.as_dict()) + repr(video)
+    assert Video.from_dict({**video.as_dict(), "address": URL}) == Video("v", "done")
+
+
 DONE = ["completed", "complete", "succeeded", "success", "finished", "SUCCESS", "Completed", "FINISHED"]
+
+DONE += ["succeed", "done", "Done"]
 
 FAILED = ["failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted", "FAILURE"]
 

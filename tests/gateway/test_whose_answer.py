@@ -91,6 +91,14 @@ UNKNOWN: dict[str, tuple[int, Any]] = {
     "a 400 without a code": (400, {"message": "Task not exist"}),
     "a 400 in another phrase": (400, {"error": {"message": "Video video_1 was not found", "type": "invalid_request"}}),
     "a 200": (200, {"code": 1, "message": "task not exist"}),
+    "a 400 of a missing record": (400, {"error": {"message": "Couldn't find video_1"}}),
+    "a 400 that negates": (400, {"error": {"message": "The task doesn't exist."}}),
+    "a 422 of an unknown id": (422, {"error": {"message": "invalid task id"}}),
+    "a 400 in Chinese": (400, {"code": 1, "message": "任务不存在"}),
+    "a 400 of camel case": (400, {"error": {"code": "TaskNotExist", "message": "m"}}),
+    "a 200 with an error object": (200, {"error": {"message": "no such video"}}),
+    "a 404 of a framework that names the video": (404, {"detail": "Video not found"}),
+    "a 404 of a framework that names the id": (404, {"detail": "video_1 not found"}),
     "a 500 with a word": (500, {"error": {"message": "m", "code": "task_not_exist"}}),
     "a wrapped 404": (502, UPSTREAM_404),
     "a wrapped 410": (502, {"error": {"message": "Upstream service returned status 410"}}),
@@ -105,6 +113,23 @@ def test_an_unknown_video_has_one_class_in_every_dress(status: int, body: Any, s
         if call.method == "DELETE" and status == 200:
             continue
         assert type(error_of(send, call)) is errors.VideoNotFoundError, call.path
+
+
+@both_clients
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"detail": "Not Found"}),
+        (404, {"message": "page not found"}),
+        (400, {"error": {"message": "The model sora-9 does not exist"}}),
+        (400, {"error": {"message": "no route: host not found"}}),
+        (500, {"error": {"message": "task not exist"}}),
+    ],
+    ids=str,
+)
+def test_what_does_not_name_the_video_says_nothing_of_it(status: int, body: Any, send: Send, gateway: Gateway) -> None:
+    gateway.answer = in_turn(http(status, json.dumps(body).encode()))
+    assert not isinstance(error_of(send, routes.get_video("video_1")), errors.VideoNotFoundError)
 
 
 @both_clients

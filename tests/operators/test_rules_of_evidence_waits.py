@@ -465,6 +465,142 @@ def test_on_gone_create_pays_once_more_and_not_twice(
         assert given_up(manifest_of(local)) == ["video_2", "video_1"]
 
 
+# ---- on_moderated_output="retry": one further create in a round, after the video's own object has failed
+
+OUTPUT = {"code": "OutputVideoSensitiveContentDetected.PolicyViolation", "message": "may be related to copyright"}
+INPUTS: dict[str, dict[str, str]] = {
+    "the input text": {"code": "InputTextSensitiveContentDetected", "message": "no"},
+    "the input image": {"code": "InputImageSensitiveContentDetected.PrivacyInformation", "message": "no"},
+    "nobody knows what": {"code": "moderation_blocked", "message": "no"},
+}
+
+
+def moderated(*fine: str, error: dict[str, str] = OUTPUT) -> Any:
+    """Answer polls: every video has failed, except those that are fine."""
+
+    def poll(request: Any) -> bytes:
+        video_id = request.path.rpartition("/")[2]
+        return video("completed", video_id) if video_id in fine else video("failed", video_id, error=error)
+
+    return poll
+
+
+def rolled(generate: Generate, context: Any, deferrable: bool = False, **facts: Any) -> Any:
+    """Run a try to its end, through every deferral."""
+    terms: Any = {"on_moderated_output": "retry", "deferrable": deferrable, **facts.pop("terms", {})}
+    task = generate(**terms)
+    step, event = deferred_or_done(lambda: task.execute(context(**facts)))
+    while event is not None:
+        task = generate(**terms)
+        step, event = deferred_or_done(lambda: resume(task, step, event, context(**facts)))  # noqa: B023
+    return step
+
+
+CREATES = tuple(video("queued", f"video_{number}") for number in range(1, 9))
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_refused_output_is_rolled_once_more_in_the_same_try(
+    deferrable: bool, generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect, create=CREATES, poll=(moderated("video_2"),)) as gateway:
+        stored = rolled(generate, context, deferrable)
+        assert (stored["video_id"], local.read("cat.mp4"), sent(gateway)) == ("video_2", whole(), 2)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_round_rolls_a_refused_output_once_and_the_next_round_once_more(
+    deferrable: bool, generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect, create=CREATES, poll=(moderated(),)) as gateway:
+        for _ in range(3):  # the tries of one round
+            with pytest.raises(errors.OutputModerationError):
+                rolled(generate, context, deferrable)
+            assert (sent(gateway), words_of(local)) == (2, ("failed", "video_2"))
+        with pytest.raises(errors.OutputModerationError):
+            rolled(generate, context, deferrable, max_tries=1)  # somebody cleared it
+        assert (sent(gateway), words_of(local)) == (4, ("failed", "video_4"))
+
+
+def test_a_refused_output_is_not_rolled_unless_the_task_asks_for_it(
+    generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect, create=CREATES, poll=(moderated(),)) as gateway:
+        for _ in range(2):
+            with pytest.raises(errors.OutputModerationError, match=r"clips forget|on_moderated_output"):
+                rolled(generate, context, terms={"on_moderated_output": "fail"})
+            assert (sent(gateway), words_of(local)) == (1, ("failed", "video_1"))
+
+
+@pytest.mark.parametrize("error", INPUTS.values(), ids=INPUTS)
+def test_a_refused_input_is_never_sent_again_by_itself(
+    error: dict[str, str], generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect, create=CREATES, poll=(moderated(error=error),)) as gateway:
+        for facts in ({}, {}, {"max_tries": 1}, {"run_id": "next"}):
+            with pytest.raises(errors.ModerationError):
+                rolled(generate, context, **facts)
+            assert (sent(gateway), words_of(local)) == (1, ("failed", "video_1"))
+
+
+def test_a_create_that_is_refused_for_its_output_makes_no_further_one(
+    generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect, create=(says(400, error=OUTPUT),)) as gateway:
+        for facts in ({}, {"max_tries": 1}):
+            with pytest.raises(errors.ModerationError):
+                rolled(generate, context, **facts)
+            assert (sent(gateway), words_of(local)) == (1, ("failed", None))
+
+
+def test_a_finished_video_whose_content_is_withheld_lives_and_is_not_rolled(
+    generate: Generate, local: LocalPlace, connect: Any, context: Any, impatient: None
+) -> None:
+    withheld = says(403, error={"code": "content_filtered", "message": "withheld"})
+    with odd_gateway(connect, create=CREATES, content=(withheld,)) as gateway:
+        for facts in ({}, {"max_tries": 1}):
+            with pytest.raises(errors.ContentModeratedError, match="is paid for and recorded") as caught:
+                rolled(generate, context, terms={"on_gone": "create"}, **facts)
+            assert "withholds the content: withheld" in caught.value.message
+            assert (sent(gateway), words_of(local)) == (1, ("created", "video_1"))
+
+
+def test_a_roll_that_fails_brings_the_replaced_clip_back_and_still_counts(
+    generate: Generate, local: LocalPlace, connect: Any, context: Any
+) -> None:
+    terms = {"if_exists": "replace", "retries": 3}
+    no_luck = video("failed", "video_3", error={"code": "internal_error", "message": "no luck"})
+
+    def poll(request: Any) -> bytes:
+        return no_luck if request.path.endswith("video_3") else moderated("video_1")(request)
+
+    with odd_gateway(connect, create=CREATES, poll=(poll,)) as gateway:
+        rolled(generate, context, terms=terms)
+        with pytest.raises(errors.VideoFailedError):  # video_2 was moderated, video_3 failed
+            rolled(generate, context, terms=terms, run_id="next")
+        assert (sent(gateway), words_of(local)) == (3, ("stored", "video_1"))
+        with pytest.raises(errors.OutputModerationError):  # video_4 was moderated
+            rolled(generate, context, terms=terms, run_id="next")
+        assert (sent(gateway), words_of(local), local.read("cat.mp4")) == (4, ("stored", "video_1"), whole())
+
+
+def test_a_remix_rolls_a_refused_output_too(hook: Any, local: LocalPlace, connect: Any, context: Any) -> None:
+    with odd_gateway(connect, create=CREATES, poll=(moderated("video_2"),)) as gateway:
+        arguments: dict[str, Any] = {"destination": local.uri("cat.mp4"), "on_moderated_output": "retry"}
+        arguments |= {"poll_interval": 0.01}
+        task = WisdomGateRemixVideoOperator(task_id="clip", video_id="video_0", prompt="at night", **arguments)
+        assert (task.execute(context())["video_id"], sent(gateway)) == ("video_2", 2)
+
+
+def test_another_word_for_on_moderated_output_is_refused_before_it_costs(
+    generate: Generate, connect: Any, context: Any
+) -> None:
+    with odd_gateway(connect) as gateway:
+        with pytest.raises(errors.ConfigurationError, match="on_moderated_output"):
+            generate(on_moderated_output="create").execute(context())
+        assert gateway.requests == []
+
+
 def own_video(request: Any) -> bytes:
     return video("completed", request.path.rpartition("/")[2])
 

@@ -33,6 +33,7 @@ ODD = replace(WAIT, last=STRANGE)
             Video("v", "in_progress", progress=41.0),
             (logging.INFO, "Video v is in_progress (41%, about 1439 s to go)"),
         ),
+        (QUIET, Video("v", "in_progress", progress=1.0), (logging.INFO, "Video v is in_progress (1%)")),
         (QUIET, DONE, (logging.INFO, "Video v is completed (progress unknown)")),
         (QUIET, FAILED, (logging.INFO, "Video v is failed (progress unknown)")),
         (
@@ -52,6 +53,7 @@ ODD = replace(WAIT, last=STRANGE)
         "first",
         "the same",
         "progress",
+        "one: a percent, or all of it",
         "done",
         "failed",
         "a word not known",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_wisdomgate.polling.decisions import poll_delay
+from airflow_provider_wisdomgate.gateway.video import Video
+from airflow_provider_wisdomgate.polling.decisions import PollAgain, Wait, after_poll, first_poll, poll_delay
 from airflow_provider_wisdomgate.polling.rate_limit import LONGEST_BACKOFF, RateLimit
 
 MIDDLE = 0.5  # the jitter that changes nothing
@@ -74,6 +76,36 @@ def test_without_a_progress_a_pause_shrinks_for_five_intervals_and_then_grows(
 
 def test_siblings_do_not_march_in_step() -> None:
     assert len({poll_delay(100.0, 30.0, None, step / 10) for step in range(11)}) == 11
+
+
+# The progress at each age of a video that is never finished.
+STUCK: dict[str, Callable[[float], float | None]] = {
+    "at 99%": lambda age: 99.0,
+    "at 99% after five minutes": lambda age: min(99.0, age / 3),
+    "at 90%": lambda age: min(90.0, age),
+    "between 98 and 99%": lambda age: 98.0 + int(age) % 2,
+    "creeping from 99% on": lambda age: 99.0 + age / 4000,
+    "creeping up to 99%": lambda age: 60.0 + min(39.0, age / 10),
+    "ever slower": lambda age: 100 * (1 - math.exp(-age / 180)),
+}
+
+
+def polls_in_an_hour(progress_at: Callable[[float], float | None]) -> int:
+    start = 1_000_000.0
+    now, polls, step = start, 0, first_poll(Wait(start + 1e6, 30.0, since=start), start, MIDDLE)
+    while (now := now + step.delay) < start + 3600.0:
+        polls += 1
+        decided = after_poll(step.wait, Video("v", "processing", progress=progress_at(now - start)), now, MIDDLE)
+        assert isinstance(decided, PollAgain)
+        step = decided
+    return polls
+
+
+@pytest.mark.parametrize("progress_at", STUCK.values(), ids=STUCK.keys())
+def test_a_progress_that_is_stuck_costs_hardly_more_polls_than_none(
+    progress_at: Callable[[float], float | None],
+) -> None:
+    assert polls_in_an_hour(progress_at) < 1.25 * polls_in_an_hour(lambda age: None)
 
 
 # ------------------------------------------------------------------------------------------ the rate limit
