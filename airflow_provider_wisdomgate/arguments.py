@@ -2,17 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from math import inf
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.routes import as_text
 from airflow_provider_wisdomgate.gateway.settings import without_default_port
 
 # Airflow writes the end of a wait as a date, and knows none after the year 9999.
 YEAR = 366 * 86400
 # What helps a task whose connection was changed while it waited.
 LEAD_BACK = "Let the connection lead there until the video is stored."
+
+
+class Text:
+    """An operator's argument that is text. Native rendering makes a number of digits, and this text again."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, operator: Any, owner: type | None = None) -> Any:
+        return self if operator is None else operator.__dict__[self.name]
+
+    def __set__(self, operator: Any, value: Any) -> None:
+        operator.__dict__[self.name] = self.kept(value)
+
+    @staticmethod
+    def kept(value: Any) -> Any:
+        return as_text(value)
+
+
+class ReferenceText(Text):
+    """A reference image. Airflow stores and shows rendered arguments; of a ``data:`` URL it gets the hash."""
+
+    @staticmethod
+    def kept(value: Any) -> Any:
+        if isinstance(value, str):
+            is_data = value.lstrip().lower().startswith("data:") and "{{" not in value and "{%" not in value
+            return DataUrl(value) if is_data else value
+        return _each(value, ReferenceText.kept)
+
+
+class DataUrl:
+    """A ``data:`` URL that shows its hash only."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @cached_property
+    def _shown(self) -> str:
+        return f"(data: URL of {len(self.url)} characters, sha256 {hashlib.sha256(self.url.encode()).hexdigest()})"
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+def shown_whole(value: Any) -> Any:
+    """Return a reference as it was given."""
+    return value.url if isinstance(value, DataUrl) else _each(value, shown_whole)
+
+
+def _each(value: Any, change: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: change(each) for name, each in value.items()}
+    return [change(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL, DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.arguments import check_gateway, check_storing
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
-from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
+from airflow_provider_wisdomgate.clips.reference_image import read_references
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
@@ -100,10 +100,13 @@ class WisdomGateHook(HttpHook):
 
         :param model: a model that the gateway serves.
         :param prompt: the text that describes the video.
-        :param fields: ``seconds``, ``size``, ``input_reference`` (path or URI of an image), other fields of the model.
+        :param fields: ``seconds``, ``size``, ``input_reference`` (an image's path or URI, an https URL, a ``data:``
+            URL, an object, or a list of these), other fields of the model.
         :raises LostCreateError: it may have arrived, but its answer did not.
         :raises BalanceTooLowError: the account has less than the connection's ``min_balance``; no create was sent.
         """
+        if fields.get("seconds") is not None:
+            fields["seconds"] = routes.seconds_text(fields["seconds"])
         return self.send_create(self.create_call(model, prompt, fields))
 
     def send_create(
@@ -121,12 +124,12 @@ class WisdomGateHook(HttpHook):
         return send_create(self.client, call, min_balance, control)
 
     def create_call(self, model: str, prompt: str, fields: Mapping[str, Any]) -> routes.Call[Video]:
-        """Check a create's arguments and make its call. Sends nothing."""
+        """Check a create's arguments and make its call. Sends nothing. ``seconds`` has the type that is given here."""
         options = dict(fields)
-        reference = options.pop("input_reference", None)
-        routes.check_create(model, prompt, options)
-        part = None if reference is None else read_reference_image(reference)
-        call = routes.create_video(model, prompt, options, part, create_as=self.settings.create_as)
+        given = options.pop("input_reference", None)
+        model, prompt = routes.check_create(model, prompt, options)
+        reference = None if given is None else read_references(given)
+        call = routes.create_video(model, prompt, options, reference, create_as=self.settings.create_as)
         return replace(call, idempotency_key=uuid.uuid4().hex)
 
     def check_deferrable(self) -> None:
@@ -203,8 +206,8 @@ class WisdomGateHook(HttpHook):
 
     def remix_call(self, video_id: str, prompt: str) -> routes.Call[Video]:
         """Check a remix's arguments and make its call. Sends nothing."""
-        routes.check_text("video_id", video_id, ID_REMEDY)
-        routes.check_text("prompt", prompt, "Give the text that describes the change.")
+        video_id = routes.check_text("video_id", video_id, ID_REMEDY)
+        prompt = routes.check_text("prompt", prompt, "Give the text that describes the change.")
         return replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex)
 
     def delete_video(self, video_id: str) -> None:
@@ -254,7 +257,7 @@ class WisdomGateHook(HttpHook):
         :raises ContentError: several downloads did not bring a whole video.
         :raises StorageError: the storage refused.
         """
-        routes.check_text("video_id", video_id, ID_REMEDY)
+        video_id = routes.check_text("video_id", video_id, ID_REMEDY)
         check_storing(if_exists, max_bytes, delete_after_download)
         target = Destination(resolve_destination(destination, self.storage_path))
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id)

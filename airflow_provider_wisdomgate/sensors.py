@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.arguments import check_seconds
+from airflow_provider_wisdomgate.arguments import Text, check_seconds
 from airflow_provider_wisdomgate.ledger.driver import Memory, NoMemory, memory_of
 from airflow_provider_wisdomgate.polling.decisions import (
     LONGEST_RETRY_AFTER,
@@ -62,6 +62,8 @@ class WisdomGateVideoSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("video_id", "wisdomgate_conn_id")
     ui_color = "#d9e8f7"
+    video_id = Text()
+    wisdomgate_conn_id = Text()
 
     def __init__(
         self,

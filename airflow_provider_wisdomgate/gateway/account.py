@@ -89,7 +89,7 @@ def send_create(
 
 
 def _balance(client: Client, control: Control | None) -> float | None:
-    account = (client.settings.base_url, client.settings.api_key)
+    account = (client.settings.url_of(""), client.settings.api_key)
     with _lock:
         when, amount = _known.get(account, (float("-inf"), None))
         if time.monotonic() - when >= KNOWN_FOR:

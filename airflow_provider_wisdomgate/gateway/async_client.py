@@ -79,7 +79,7 @@ class AsyncClient:
                 await asyncio.sleep(after_error(call, error, attempt, retry_policy or self.retry_policy, self.settings))
 
     async def _send_once(self, call: Call[T]) -> T:
-        url, same_origin = f"{self.settings.base_url}{call.path}", True
+        url, same_origin = self.settings.url_of(call.path), True
         data, content_type = encode_body(call)
         for _ in range(MAX_REDIRECTS):
             headers: Mapping[str, str] = self._common[same_origin]

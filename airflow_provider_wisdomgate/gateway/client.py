@@ -110,7 +110,7 @@ class Client:
         self, call: Call[Any], more_headers: Mapping[str, str] | None = None
     ) -> Iterator[tuple[requests.Response, bool]]:
         """Send once and follow redirects; yield the answer, its body unread, and whether the gateway itself gave it."""
-        url, same_origin = f"{self.settings.base_url}{call.path}", True
+        url, same_origin = self.settings.url_of(call.path), True
         body, content_type = encode_body(call)
         for _ in range(MAX_REDIRECTS):
             headers = {

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_wisdomgate import (
     DEFAULT_BASE_URL,
@@ -20,7 +20,7 @@ from airflow_provider_wisdomgate import (
     FORM_PLACEHOLDERS,
 )
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
+from airflow_provider_wisdomgate.gateway.settings import Secret, Settings, keys_in
 
 
 def read_settings(conn_id: str) -> Settings:
@@ -32,7 +32,10 @@ def read_settings(conn_id: str) -> Settings:
         found = BaseHook.get_connection(conn_id)
     fields = found.host, found.port, Secret(found.password or ""), found.extra_dejson
     del found  # its repr shows the key, and error reporters show the reprs of local variables
-    return _with_its_files(conn_id, Settings.of(conn_id, *fields))
+    settings = Settings.of(conn_id, *fields)
+    for key in keys_in(settings.query):  # urllib3 logs the URLs of requests, if asked for details
+        mask_secret(key)
+    return _with_its_files(conn_id, settings)
 
 
 async def read_settings_async(conn_id: str) -> Settings:

@@ -20,7 +20,7 @@ from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.replies import Reply, named_id
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, is_surely_not_created, retry_delay
-from airflow_provider_wisdomgate.gateway.routes import Call, Part
+from airflow_provider_wisdomgate.gateway.routes import Call, Part, form_parts
 from airflow_provider_wisdomgate.gateway.settings import Secret, Settings
 from airflow_provider_wisdomgate.gateway.values import decoded, shortened
 
@@ -54,10 +54,10 @@ def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
         return json.dumps(call.json).encode(), {"Content-Type": "application/json"}
     if call.form is None:
         return None, {}
-    fields = {
-        name: (value.name, value.content, value.content_type) if isinstance(value, Part) else value
-        for name, value in call.form.items()
-    }
+    fields = [
+        (name, (part.name, part.content, part.content_type) if isinstance(part, Part) else part)
+        for name, part in form_parts(call)
+    ]
     body, content_type = encode_multipart_formdata(fields)
     return body, {"Content-Type": content_type}
 

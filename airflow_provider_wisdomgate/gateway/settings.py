@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
 from math import inf
 from typing import Any
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
@@ -26,6 +26,9 @@ DEFAULT_TIMEOUT = 60.0
 DAY = 86400.0  # longer than any answer takes; a socket cannot wait for centuries
 # A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
 SHORTEST_SECRET = 8
+# Parameters of the Base URL that may hold a key.
+KEY_NAME = re.compile(r"key|token|secret|sig|auth|pass|code|cred", re.IGNORECASE)
+LONG_VALUE = 20
 KEY = re.compile(r"[\x21-\x7e]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # ASCII alone: of other letters requests and aiohttp send different bytes.
@@ -43,10 +46,15 @@ class Secret(str):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a connection says, for both clients. ``timeout`` is seconds without a byte."""
+    """What a connection says, for both clients. ``timeout`` is seconds without a byte.
+
+    :param base_url: without its query: this is compared, recorded and shown.
+    :param query: the Base URL's, sent with every request and never shown: there may be a key in it.
+    """
 
     base_url: str
     api_key: str = field(repr=False)
+    query: str = field(default="", repr=False)
     timeout: float = DEFAULT_TIMEOUT
     requests_per_minute: int | None = None
     storage_path: str | None = None
@@ -74,6 +82,7 @@ class Settings:
         rpm = _positive(conn_id, known, "requests_per_minute")
         return cls(
             base_url=normal_base_url(host, port),
+            query=query_of(host),
             api_key=key,
             timeout=_positive(conn_id, known, "timeout", DAY) or DEFAULT_TIMEOUT,
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
@@ -86,6 +95,14 @@ class Settings:
             cert=_cert(conn_id, known.get("cert")),
             trust_env=_trust_env(conn_id, known.get("trust_env", True)),
         )
+
+    def url_of(self, path: str) -> str:
+        """Return the URL of a route. A parameter that the route has wins over the Base URL's."""
+        route, _, own = path.partition("?")
+        names = {pair.partition("=")[0] for pair in own.split("&")}
+        kept = [pair for pair in self.query.split("&") if pair and pair.partition("=")[0] not in names]
+        query = "&".join([*filter(None, [own]), *kept])
+        return f"{self.base_url}{route}{'?' if query else ''}{query}"
 
     def redact(self, text: str) -> str:
         """Redact the key in a text that came from outside: a gateway may quote it."""
@@ -100,15 +117,17 @@ class Settings:
 
     @cached_property
     def _spellings(self) -> tuple[Secret, ...]:
-        """How an answer may quote the key: as it is, in JSON, in a URL."""
-        if len(self.api_key) < SHORTEST_SECRET:
-            return ()
-        in_json = json.dumps(self.api_key)[1:-1]
-        cautious = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04x}", in_json)  # as .NET and Go write it
-        upper = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04X}", in_json)
-        spelled = {str(self.api_key), in_json, in_json.replace("/", "\\/"), cautious, upper}
-        spelled.add(quote(self.api_key, safe=""))
-        return tuple(map(Secret, spelled))
+        """How an answer may quote the key, or one in the Base URL's query: as it is, in JSON, in a URL."""
+        keys = [key for key in (self.api_key, *keys_in(self.query)) if len(key) >= SHORTEST_SECRET]
+        return tuple(dict.fromkeys(spelling for key in keys for spelling in _spelled(key)))
+
+
+def _spelled(key: str) -> Iterator[Secret]:
+    in_json = json.dumps(key)[1:-1]
+    cautious = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04x}", in_json)  # as .NET and Go write it
+    upper = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04X}", in_json)
+    spelled = (str(key), in_json, in_json.replace("/", "\\/"), cautious, upper, quote(key, safe=""))
+    yield from map(Secret, spelled)
 
 
 def _api_key(conn_id: str, key: str | None) -> Secret:
@@ -222,7 +241,7 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
     """
     url = (host or "").strip() or DEFAULT_BASE_URL
     try:
-        parts = urlsplit(url if "://" in url else f"https://{url}")
+        parts = urlsplit(url if "://" in url.partition("?")[0] else f"https://{url}")
         name, its_port = parts.hostname, parts.port or port
         if its_port and not 0 < its_port < 65536:
             raise ValueError(its_port)
@@ -236,6 +255,22 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
     authority = (f"[{name}]" if ":" in name else name) + (f":{its_port}" if its_port else "")
     path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
     return without_default_port(f"{parts.scheme}://{authority}{path}/v1")
+
+
+def query_of(host: str | None) -> Secret:
+    """Return the query of a connection's host, in the bytes that both HTTP libraries send."""
+    query = (host or "").strip().partition("#")[0].partition("?")[2]
+    return Secret(quote(query, safe="!$%&'()*+,/:;=?@~", errors="replace"))
+
+
+def keys_in(query: str) -> list[str]:
+    """Return the values of a query that may be keys: long ones, and those whose names state it.
+
+    Others, such as an API's version, are not struck out of answers: that would spoil dates and ids.
+    """
+    pairs = parse_qsl(query, keep_blank_values=True)
+    found = [value for name, value in pairs if len(value) >= LONG_VALUE or KEY_NAME.search(name)]
+    return list(dict.fromkeys([*found, *(quote(value, safe="") for value in found)]))
 
 
 def without_default_port(url: str) -> str:

@@ -27,6 +27,7 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     unsafe_storage_is_allowed,
 )
 from airflow_provider_wisdomgate.clips.stores.local import PLAIN
+from airflow_provider_wisdomgate.gateway.routes import as_text
 from airflow_provider_wisdomgate.ledger.record import Manifest, is_record, is_unfinished
 from airflow_provider_wisdomgate.ledger.rules import damage_actions
 
@@ -63,7 +64,7 @@ def resolve_destination(destination: Any, storage_path: str | None) -> str:
 
     :raises ConfigurationError: it names no file, or there is no storage path to complete it with.
     """
-    name = destination
+    name = as_text(destination)
     if not isinstance(name, str) or not name.strip() or name.endswith("/"):
         raise errors.ConfigurationError(
             f"destination must name a file, not {name!r}.",

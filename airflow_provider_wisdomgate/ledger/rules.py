@@ -712,7 +712,7 @@ def found_again(found: Manifest, listed: Iterable[Video]) -> Video | None:
         and video.created_at is not None
         and first <= video.created_at <= last
         and video.id not in known
-        and all(getattr(video, name) in (None, options[name]) for name in options)
+        and all(getattr(video, name) is None or _comparable(getattr(video, name)) == options[name] for name in options)
     ]
     return fitting[0] if len(fitting) == 1 else None
 
@@ -730,10 +730,10 @@ def create_window(found: Manifest) -> tuple[float, float]:
 def lost_options(found: Manifest) -> Mapping[str, str] | None:
     """Return the length and size that a create asked for, None if it asked for more than a list shows."""
     fields = found.request.get("fields")
-    options = dict(fields) if isinstance(fields, Mapping) else {}
-    if "input_reference_sha256" in found.request or set(options) - {"seconds", "size"}:
+    others = set(fields if isinstance(fields, Mapping) else {}) - {"seconds", "duration", "size"}
+    if "input_reference_sha256" in found.request or others:
         return None
-    return {name: str(value) for name, value in options.items() if value is not None}
+    return {name: _comparable(value) for name, value in _options(found).items() if value is not None}
 
 
 # ---- transitions of a task: the record that shall stand there, given the record that stands there now

@@ -14,9 +14,10 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_wisdomgate import DEFAULT_CONN_ID
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.arguments import ReferenceText, Text, shown_whole
 from airflow_provider_wisdomgate.clips.names import default_name, old_default_name
 from airflow_provider_wisdomgate.control import StopFlag
-from airflow_provider_wisdomgate.gateway.routes import Call
+from airflow_provider_wisdomgate.gateway.routes import Call, seconds_text
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.ledger.driver import Memory, NoMemory, memory_of
 from airflow_provider_wisdomgate.lineage import announce, openlineage_facets
@@ -85,6 +86,7 @@ class WisdomGateBaseOperator(BaseOperator):
     """
 
     delete_on_kill = False
+    wisdomgate_conn_id = Text()
 
     def __init__(self, *, wisdomgate_conn_id: str = DEFAULT_CONN_ID, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -125,10 +127,16 @@ class CreateArguments(WisdomGateBaseOperator):
     :param model: a model that the gateway serves. (templated)
     :param prompt: the text that describes the video. (templated)
     :param seconds: length of the clip in seconds, a whole number. (templated)
-    :param size: ``WIDTHxHEIGHT`` in pixels. (templated)
-    :param input_reference: path or URI of an image: JPEG, PNG or WebP. (templated)
+    :param size: what the model takes: ``"1280x720"``, ``"1080P"``, ``"16:9"``. (templated)
+    :param input_reference: what guides the video: path or URI of an image (JPEG, PNG or WebP), which is sent as a file;
+        an https URL, a ``data:`` URL or an object such as ``{"image_url": "https://..."}``, which are sent as they are;
+        or a list of these. (templated)
     :param fields: a dict of whatever else the model takes, sent as it is. (templated)
     """
+
+    model = Text()
+    prompt = Text()
+    input_reference = ReferenceText()
 
     template_fields: Sequence[str] = (
         "model",
@@ -165,7 +173,11 @@ class CreateArguments(WisdomGateBaseOperator):
     def _options(self) -> dict[str, Any]:
         if not isinstance(fields := self.fields or {}, Mapping):
             raise errors.ConfigurationError(f"fields must be a dict, not {fields!r}.")
-        own = {"seconds": self.seconds, "size": self.size, "input_reference": self.input_reference}
+        own = {
+            "seconds": None if self.seconds is None else seconds_text(self.seconds),
+            "size": self.size,
+            "input_reference": shown_whole(self.input_reference),
+        }
         own = {name: value for name, value in own.items() if value is not None}
         if clash := own.keys() & fields.keys():
             raise errors.ConfigurationError(

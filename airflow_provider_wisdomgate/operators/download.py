@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_wisdomgate.arguments import Text
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
 from airflow_provider_wisdomgate.gateway.routes import check_text
 from airflow_provider_wisdomgate.ledger.destination import resolve_destination
@@ -33,6 +34,8 @@ class WisdomGateDownloadVideoOperator(WisdomGateBaseOperator):
 
     template_fields: Sequence[str] = ("video_id", "destination", "if_exists", "wisdomgate_conn_id")
     ui_color = "#ddf0dc"
+    video_id = Text()
+    destination = Text()
     operator_extra_links = (WisdomGateVideoLink(),)
 
     def __init__(

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.arguments import (
+    Text,
     check_choice,
     check_credit,
     check_gateway,
@@ -99,7 +100,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     template_fields: Sequence[str] = ("destination", "if_exists", "on_lost_create", "on_gone", "on_moderated_output")
     operator_extra_links = (WisdomGateVideoLink(),)
     lost_create_choices: tuple[OnLostCreate, ...] = ("fail", "create")
-    prompt: str
+    prompt = Text()
+    destination = Text()
     _made_call: Call[Video] | None = None  # of this execution: a reference image is read once
 
     def __init__(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.retry import has_no_route
-from airflow_provider_wisdomgate.gateway.routes import Call, Part
+from airflow_provider_wisdomgate.gateway.routes import Call, as_text, seconds_text
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.ledger.rules import OnLostCreate
 from airflow_provider_wisdomgate.operators.base import CreateArguments
@@ -39,10 +38,10 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
         options.pop("input_reference", None)
         request: dict[str, Any] = {
             "model": self.model,
-            "fields": {name: str(v) if name == "seconds" else v for name, v in sorted(options.items())},
+            "fields": {name: _recorded(name, value) for name, value in sorted(options.items())},
         }
-        if isinstance(part := (call.form or {}).get("input_reference"), Part):
-            request["input_reference_sha256"] = hashlib.sha256(part.content).hexdigest()
+        if call.reference_sha256:
+            request["input_reference_sha256"] = call.reference_sha256
         return request
 
     def _list_videos(self) -> Iterable[Video]:
@@ -54,3 +53,9 @@ class WisdomGateGenerateVideoOperator(CreateArguments, DurableVideoOperator):
                 raise
             self.log.warning("The gateway does not list its videos, so a lost create stays lost: %s", error)
             return ()
+
+
+def _recorded(name: str, value: Any) -> Any:
+    """Return a field as the record has it, whichever way its number was written."""
+    written = {"seconds": seconds_text, "size": as_text}.get(name)
+    return value if written is None or value is None else written(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from airflow_provider_wisdomgate.arguments import Text
 from airflow_provider_wisdomgate.gateway.routes import Call
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.operators.durable import DurableVideoOperator
@@ -30,6 +31,7 @@ class WisdomGateRemixVideoOperator(DurableVideoOperator):
         *DurableVideoOperator.template_fields,
     )
     ui_color = "#f0dcec"
+    video_id = Text()
 
     def __init__(self, *, video_id: str, prompt: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

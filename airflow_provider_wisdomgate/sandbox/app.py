@@ -89,9 +89,12 @@ async def _misbehave(fault: str | None, request: Request) -> ASGIApp | None:
 
 
 async def create(request: Request) -> ASGIApp:
-    return await _make(
-        request, read_create_request(await read_fields(request, _dialect(request).takes)), counted_as="creates"
-    )
+    dialect = _dialect(request)
+    fields = await read_fields(request, dialect.takes)
+    if request.headers["content-type"].startswith("application/json"):
+        dialect.check_types(fields)
+    known = {name: value for name, value in fields.items() if name not in dialect.ignores}
+    return await _make(request, read_create_request(known), counted_as="creates")
 
 
 async def remix(request: Request) -> ASGIApp:
@@ -126,8 +129,8 @@ async def _make(
     if fault == "lost-504":
         return error(504)
     hidden = {"no-id": {"id"}, "task-id": {"id"}}.get(fault or "", set())
-    told = dialect.tell(video.as_object())
-    return _tell({name: value for name, value in told.items() if name not in hidden}, fault)
+    told = dialect.tell(video.as_object(), str(request.base_url))
+    return _tell({name: value for name, value in told.items() if name not in hidden}, fault, dialect.created_status)
 
 
 def _tell(video: dict[str, Any], fault: str | None, status: int = 200) -> Response:
@@ -142,7 +145,8 @@ async def poll(request: Request) -> ASGIApp:
     fault = _gateway(request).store.next_fault("poll", video.id, video.create_request)
     if reply := await _misbehave(fault, request):
         return reply
-    told, status = _dialect(request).tell(video.as_object()), _dialect(request).failed_status
+    dialect = _dialect(request)
+    told, status = dialect.tell(video.as_object(), str(request.base_url)), dialect.failed_status
     if told["status"] != "failed" or status == 200:
         return _tell(told, fault)
     return _tell({**told, "error": {**told["error"], "code": status}}, fault, status)
@@ -195,7 +199,7 @@ async def list_videos(request: Request) -> Response:
     if after is not None and after not in ids:
         return error(400, f"no video with id {after!r}", param="after")
     start = ids.index(after) + 1 if after is not None else 0
-    page = [dialect.tell(video.as_object()) for video in videos[start : start + int(limit)]]
+    page = [dialect.tell(video.as_object(), str(request.base_url)) for video in videos[start : start + int(limit)]]
     ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
     return JSONResponse({"object": "list", "data": page, **ends, "has_more": start + int(limit) < len(ids)})
 
@@ -206,7 +210,7 @@ async def delete(request: Request) -> Response:
         return dialect.refuse("delete")
     _gateway(request).store.delete(video.id)
     if dialect.deleted_as_object:
-        return JSONResponse({**dialect.tell(video.as_object()), "status": "deleted"})
+        return JSONResponse({**dialect.tell(video.as_object(), str(request.base_url)), "status": "deleted"})
     return JSONResponse({"id": video.id, "object": "video.deleted", "deleted": True})
 
 
@@ -248,7 +252,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
 
 async def _create_request_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, CreateRequestError)
-    return _dialect(request).refuse("create", str(exc), param=exc.param)
+    return _dialect(request).refuse("create", str(exc), code=exc.code, param=exc.param)
 
 
 def build(gateway: GatewayState, routes: list[Route]) -> Starlette:

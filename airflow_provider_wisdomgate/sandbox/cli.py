@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dialect",
         default="wisdomgate",
-        help="speak like wisdomgate, openai, new-api, litellm, sglang, vllm-omni, bifrost or aisix, as read in their "
-        "sources (default: %(default)s)",
+        help="speak like wisdomgate, openai, new-api, litellm, sglang, vllm-omni, bifrost, aisix, openrouter or merge, "
+        "as read in their sources and documents (default: %(default)s)",
     )
     parser.add_argument(
         "--print-url", action="store_true", help="when ready, print only WISDOMGATE_SANDBOX_URL=http://..."

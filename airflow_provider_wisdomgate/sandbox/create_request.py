@@ -14,11 +14,11 @@ LONGEST_SECONDS = 60
 
 
 class CreateRequestError(ValueError):
-    """A create that the gateway refuses with 400; `param` names the field."""
+    """A create that the gateway refuses; `param` names the field."""
 
-    def __init__(self, param: str, message: str) -> None:
+    def __init__(self, param: str, message: str, code: str | None = None) -> None:
         super().__init__(message)
-        self.param = param
+        self.param, self.code = param, code
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class CreateRequest:
 def read_create_request(fields: Mapping[str, Any]) -> CreateRequest:
     """Check the fields of a create; an uploaded file stands in them as a dict with its `content_type`."""
     model, prompt = _text(fields, "model"), _text(fields, "prompt")
-    reference = fields.get("input_reference")
-    if isinstance(reference, dict) and not str(reference.get("content_type")).startswith("image/"):
-        raise CreateRequestError(
-            "input_reference", f"unsupported mimetype {reference.get('content_type')!r}; send image/*"
-        )
+    references = fields.get("input_reference")
+    for reference in references if isinstance(references, list) else [references]:
+        if isinstance(reference, dict) and "sha256" in reference:  # a file
+            kind = reference.get("content_type")
+            if not str(kind).startswith("image/"):
+                raise CreateRequestError("input_reference", f"unsupported mimetype {kind!r}; send image/*")
     return CreateRequest(
         model, prompt, read_seconds(model, fields), read_size(fields), read_directives(prompt), dict(fields)
     )
@@ -81,9 +82,22 @@ def read_seconds(model: str, fields: Mapping[str, Any]) -> int:
 
 
 def read_size(fields: Mapping[str, Any]) -> tuple[int, int]:
+    """Read a size: pixels (``64x48``, ``64*48``), lines (``768P``) or a ratio (``16:9``, of 160 lines)."""
     value = fields.get("size", "720x1280" if str(fields.get("model")).startswith("sora") else "1280x720")
-    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", value) if isinstance(value, str) else None
-    width, height = (int(match[1]), int(match[2])) if match else (0, 0)
+    text = value if isinstance(value, str) else ""
+    width = height = 0
+    if match := re.fullmatch(r"(\d{2,4})[x*](\d{2,4})", text):
+        width, height = int(match[1]), int(match[2])
+    elif match := re.fullmatch(r"(\d{2,4})[pP]", text):
+        width, height = _even(int(match[1]) * 16 / 9), int(match[1])
+    elif match := re.fullmatch(r"([1-9]\d?):([1-9]\d?)", text):
+        width, height = _even(160 * int(match[1]) / int(match[2])), 160
     if not all(16 <= side <= 4096 and side % 2 == 0 for side in (width, height)):
-        raise CreateRequestError("size", f"Invalid value: {value!r}. 'WIDTHxHEIGHT', both even, from 16 to 4096")
+        raise CreateRequestError(
+            "size", f"Invalid value: {value!r}. 'WIDTHxHEIGHT', both even, from 16 to 4096; or e.g. '768P', '16:9'"
+        )
     return width, height
+
+
+def _even(side: float) -> int:
+    return 2 * round(side / 2)

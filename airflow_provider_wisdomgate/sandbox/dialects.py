@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from airflow_provider_wisdomgate.sandbox.create_request import CreateRequestError
 from airflow_provider_wisdomgate.sandbox.replies import ERRORS, NOT_READY, Reply, error_body
 
 Shape = Callable[[int, str, str | None, str | None], Mapping[str, Any]]
@@ -43,6 +44,14 @@ def _litellm(status: int, message: str, code: str | None, param: str | None) -> 
     return {"error": {"message": f"litellm.Error: {message}", "type": None, "param": None, "code": str(status)}}
 
 
+def _openrouter(status: int, message: str, code: str | None, param: str | None) -> Mapping[str, Any]:
+    return {"error": {"code": status, "message": message}}
+
+
+def _fastapi(status: int, message: str, code: str | None, param: str | None) -> Mapping[str, Any]:
+    return {"detail": [{"loc": ["body", param], "msg": message, "type": "value_error"}]}
+
+
 def _litellm_id(name: str) -> str:
     text = f"litellm:custom_llm_provider:openai;model_id:any;video_id:video_{name}"
     return f"video_{base64.b64encode(text.encode()).decode()}"
@@ -50,6 +59,22 @@ def _litellm_id(name: str) -> str:
 
 def _aisix_id(name: str) -> str:
     return base64.urlsafe_b64encode(f"entry:YW55:{name}".encode()).decode().rstrip("=")
+
+
+def _openrouter_job(video: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Shape a job: nothing that was asked for, and what it cost."""
+    job = {name: video[name] for name in ("id", "status")} | {"polling_url": f"/api/v1/videos/{video['id']}"}
+    if video["error"]:
+        return {**job, "error": video["error"]["message"]}
+    if video["status"] != "completed":
+        return job
+    address = f"{url}api/v1/videos/{video['id']}/content?index=0"
+    return {**job, "unsigned_urls": [address], "usage": {"cost": 0.1 * int(video["seconds"]), "is_byok": False}}
+
+
+def _merge_job(video: Mapping[str, Any], url: str) -> dict[str, Any]:
+    cost = 0.1 * int(video["seconds"]) if video["status"] == "completed" else None
+    return {**video, "cost": cost}
 
 
 @dataclass(frozen=True)
@@ -90,20 +115,48 @@ class Dialect:
     leaves_out_empty: bool = False
     shape: Shape = _openai
     content_shape: Shape | None = None
+    create_shape: Shape | None = None
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     takes: str | None = None  # "form" or "json": no other create
+    types: Mapping[str, type | tuple[type, ...]] = field(default_factory=dict)  # of the fields of a create in JSON
+    mistyped: tuple[str | None, str] = (None, "Input should be a valid {wanted}")  # code and message for another type
+    ignores: frozenset[str] = frozenset()  # fields of a create that it does not know
+    prefix: str = ""  # of all its paths
+    created_status: int = 200
+    reshape: Callable[[Mapping[str, Any], str], dict[str, Any]] | None = None  # of a video, and the sandbox's URL
     failed_status: int = 200  # of a poll of a failed video
     redirects: bool = False
     ranges: bool = True
     variants: bool = True
     deleted_as_object: bool = False
 
-    def tell(self, video: Mapping[str, Any]) -> dict[str, Any]:
-        """Say a video object as this gateway does."""
+    def tell(self, video: Mapping[str, Any], url: str) -> dict[str, Any]:
+        """Say a video object as this gateway does.
+
+        :param url: where the sandbox is.
+        """
         told = {name: value for name, value in video.items() if name not in self.leaves_out}
         if self.leaves_out_empty:
             told = {name: value for name, value in told.items() if value is not None}
-        return {**told, "status": self.words.get(told["status"], told["status"])}
+        told = {**told, "status": self.words.get(told["status"], told["status"])}
+        return self.reshape(told, url) if self.reshape else told
+
+    def check_types(self, fields: Mapping[str, Any]) -> None:
+        """Refuse a field of a create in JSON whose type is not the one that the gateway's source reads.
+
+        :raises CreateRequestError: in the gateway's words.
+        """
+        code, message = self.mistyped
+        for name, wanted in self.types.items():
+            value = fields.get(name)
+            if value is None or (isinstance(value, wanted) and not isinstance(value, bool)):
+                continue
+            first = wanted[0] if isinstance(wanted, tuple) else wanted
+            got = JSON_TYPES[type(value)]
+            kind = "number" if got == "integer" else got  # as Go has it
+            raise CreateRequestError(
+                name, message.format(name=name, wanted=JSON_TYPES[first], got=got, kind=kind), code
+            )
 
     def offers(self, call: str) -> bool:
         return call not in self.refusals
@@ -111,13 +164,15 @@ class Dialect:
     def refuse(self, what: str, message: str = "", *, code: str | None = None, param: str | None = None) -> Response:
         """Answer with a refusal; what it does not say itself comes from the arguments."""
         refusal = self.refusals.get(what) or REFUSALS[what]
-        shape = self.content_shape if what in CONTENT and self.content_shape else self.shape
+        own = {**dict.fromkeys(CONTENT, self.content_shape), "create": self.create_shape}
+        shape = own.get(what) or self.shape
         body = refusal.body
         if body is None:
             body = shape(refusal.status, refusal.message or message, refusal.code or code, param)
         return Reply(refusal.status, body, media_type=refusal.media_type).response()
 
 
+JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "bool", dict: "object", list: "array"}
 IN_PROGRESS = {"processing": "in_progress"}
 _FASTAPI = "Generation is still in-progress"
 DIALECTS: Mapping[str, Dialect] = {
@@ -126,10 +181,12 @@ DIALECTS: Mapping[str, Dialect] = {
         "OpenAI's reference and openai-python 3.57.0; the service itself was switched off in September 2026",
         words=IN_PROGRESS,
         refusals={"unready": Refusal(404, "Video is not ready yet, use GET /v1/videos/{video_id} to check status.")},
+        types={"seconds": str, "size": str, "input_reference": dict},
+        mistyped=("invalid_type", "Invalid type for '{name}': expected a {wanted}, but got an {got} instead."),
     ),
     "new-api": Dialect(
         "QuantumNous/new-api: controller/video_proxy.go at 05393ffc, relay/relay_task.go at 00fca48c, "
-        "router/video-router.go at 01f6839b, dto/openai_video.go at 705748d8",
+        "router/video-router.go at 01f6839b, dto/openai_video.go at 705748d8, relay/common/relay_utils.go at 0d158eb9",
         words=IN_PROGRESS,
         new_id="task_{}".format,
         has_task_id=True,
@@ -137,6 +194,11 @@ DIALECTS: Mapping[str, Dialect] = {
         leaves_out_empty=True,
         shape=_task,
         content_shape=_openai,
+        types={"seconds": str, "size": str, "input_reference": str, "images": list},
+        mistyped=(
+            "invalid_json",
+            "json: cannot unmarshal {kind} into Go struct field TaskSubmitReq.{name} of type {wanted}",
+        ),
         refusals={
             "unknown": Refusal(400, "task_not_exist", "task_not_exist"),
             "unknown content": Refusal(404, "Task not found"),
@@ -170,7 +232,10 @@ DIALECTS: Mapping[str, Dialect] = {
         new_id="{}".format,
         leaves_out=frozenset({"prompt"}),
         shape=_detail,
+        create_shape=_fastapi,
+        types={"seconds": (int, str), "size": str, "input_reference": str},
         refusals={
+            "create": Refusal(422),
             "unready": Refusal(404, _FASTAPI),
             "failed": Refusal(404, "Video variant None not found"),
             "remix": NO_ROUTE,
@@ -194,10 +259,13 @@ DIALECTS: Mapping[str, Dialect] = {
         variants=False,
     ),
     "bifrost": Dialect(
-        "maximhq/bifrost: transports/bifrost-http/handlers/inference.go at c6e2f034",
+        "maximhq/bifrost: transports/bifrost-http/handlers/inference.go at c6e2f034, "
+        "core/schemas/videos.go at 1871dd36",
         words=IN_PROGRESS,
         new_id="video_{}:openai".format,
         shape=_bifrost,
+        types={"seconds": str, "size": str, "input_reference": str, "seed": int},
+        mistyped=(None, "Invalid request format: mismatched type {wanted} with value {kind}"),
         refusals={"list": Refusal(400, "provider query parameter is required")},
         takes="json",
         ranges=False,
@@ -215,7 +283,52 @@ DIALECTS: Mapping[str, Dialect] = {
             "remix": Refusal(404, body=""),
         },
         takes="json",
+        types={"seconds": (int, str), "size": str},
+        mistyped=(None, "Failed to deserialize the JSON body into the target type: {name}: invalid type: {got}"),
         redirects=True,
         variants=False,
+    ),
+    "openrouter": Dialect(
+        "OpenRouter's documents: api/api-reference/videos, read in November 2026",
+        words={"queued": "pending", **IN_PROGRESS},
+        new_id="{}".format,
+        shape=_openrouter,
+        refusals={
+            "unready": Refusal(400, "The video is not completed yet."),
+            "list": Refusal(404, "Not Found"),
+            "remix": Refusal(404, "Not Found"),
+            "delete": Refusal(404, "Not Found"),
+        },
+        takes="json",
+        types={
+            **dict.fromkeys(("size", "resolution", "aspect_ratio", "callback_url"), str),
+            **dict.fromkeys(("duration", "seed"), int),
+            **dict.fromkeys(("input_references", "frame_images"), list),
+        },
+        mistyped=(None, "{name}: Invalid input: expected {wanted}, received {got}"),
+        ignores=frozenset({"seconds", "input_reference"}),
+        prefix="/api",
+        created_status=202,
+        variants=False,
+        reshape=_openrouter_job,
+    ),
+    "merge": Dialect(
+        "Merge Gateway's documents: merge-gateway/api-overview/videos, read in November 2026; how its content route "
+        "answers before the end is not documented",
+        words=IN_PROGRESS,
+        new_id="vid_{}".format,
+        leaves_out=frozenset({"prompt", "completed_at", "expires_at", "remixed_from_video_id"}),
+        shape=_detail,
+        create_shape=_fastapi,
+        refusals={
+            "create": Refusal(422),
+            "unready": Refusal(409, "The video is not completed yet."),
+            "remix": NO_ROUTE,
+        },
+        takes="json",
+        types={"seconds": (int, str), "size": str},
+        created_status=202,
+        variants=False,
+        reshape=_merge_job,
     ),
 }

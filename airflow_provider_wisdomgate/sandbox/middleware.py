@@ -41,7 +41,8 @@ class Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Routed on the raw path: an id that the client did not percent-encode must not be found by luck.
-        scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        path, prefix = scope["raw_path"].decode("ascii", "replace"), self.gateway.dialect.prefix
+        scope["path"] = path.removeprefix(prefix) if path.startswith((prefix, "/_")) else f"/no-route{path}"
         scope[REQUEST_ID] = time.strftime("%Y%m%d%H%M%S") + uuid.uuid4().hex[:16]
         app = self.apps[scope["server"][1]]
         if scope["path"].startswith("/_sandbox/"):

@@ -27,7 +27,10 @@ async def read_fields(request: Request, takes: str | None) -> dict[str, Any]:
     if kind == "multipart/form-data":
         try:
             async with request.form() as form:
-                return {name: await _read_part(value) for name, value in form.items()}
+                parts: dict[str, list[Any]] = {}
+                for name, value in form.multi_items():
+                    parts.setdefault(name, []).append(await _read_part(value))
+                return {name: values if len(values) > 1 else values[0] for name, values in parts.items()}
         except (HTTPException, ValueError):  # an older starlette lets the error of its parser through
             raise CreateRequestError("body", "The form cannot be read.") from None
     if kind != "application/json":

@@ -86,6 +86,7 @@ class Sandbox:
         ports = [int(each.getsockname()[1]) for each in sockets]
         host = f"[{self._address}]" if ":" in self._address else self._address
         self.url, self.storage_url = (f"http://{host}:{port}" for port in ports)
+        self.url += self._dialect.prefix
         secret = secrets.token_bytes(16)
         gateway = GatewayState(self._store, self._outages, self.api_key, self.storage_url, secret, self._dialect)
         api = build(gateway, GATEWAY_ROUTES + controls.routes(gateway))

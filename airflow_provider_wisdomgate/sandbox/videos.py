@@ -88,7 +88,7 @@ class Video:
             "completed_at": int(done) if phase == "completed" else None,
             "expires_at": int(done + self.expires_after) if phase == "completed" else None,
             "seconds": str(self.create_request.seconds),
-            "size": "{}x{}".format(*self.create_request.size),
+            "size": self.create_request.fields.get("size") or "{}x{}".format(*self.create_request.size),
             "prompt": self.create_request.prompt,
             "error": self._error() if phase == "failed" else None,
             "remixed_from_video_id": self.remixed_from,

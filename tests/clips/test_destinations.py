@@ -14,7 +14,6 @@ import pytest
 from support import LocalPlace, S3Place, made, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.reference_image import read_reference_image
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.ledger.destination import destination_warning, resolve_destination
 from airflow_provider_wisdomgate.sandbox import Sandbox
@@ -271,24 +270,3 @@ def test_names_with_spaces_and_foreign_letters_stay_as_they_are(hook: WisdomGate
     stored = hook.download_video(made(hook), str(local.folder / "Füße & 100 %.mp4"))
     assert local.names() == ["Füße & 100 %.mp4", "Füße & 100 %.mp4.json"]
     assert hook.download_video(str(stored.video_id), stored.uri) == stored
-
-
-# Reference images
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [(b"\xff\xd8\xff\xe0rest", "jpeg"), (b"\x89PNG\r\n\x1a\nrest", "png"), (b"RIFF\0\0\0\0WEBPrest", "webp")],
-)
-def test_a_reference_image_is_read_with_the_type_that_its_bytes_tell(data: bytes, kind: str, place: Place) -> None:
-    place.write("image", data)
-    part = read_reference_image(place.uri("image"))
-    assert (part.name, part.content, part.content_type) == (f"reference.{kind}", data, f"image/{kind}")
-
-
-def test_a_reference_that_is_missing_or_no_image_is_named(place: Place) -> None:
-    place.write("image", b"GIF89a")
-    with pytest.raises(errors.ConfigurationError, match=r"input_reference .* is no JPEG, PNG or WebP image"):
-        read_reference_image(place.uri("image"))
-    with pytest.raises(errors.ConfigurationError, match=r"input_reference .* does not exist"):
-        read_reference_image(place.uri("nothing"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ SET_UP: dict[str, dict[str, str]] = {
     "vllm-omni": {"create_as": "form"},
     "bifrost": {"create_as": "json"},
     "aisix": {"create_as": "json"},
+    "openrouter": {"create_as": "json"},
+    "merge": {"create_as": "json"},
 }
+# How each is asked for a second of video, if not by `seconds`.
+ASKED_BY: dict[str, dict[str, Any]] = {"openrouter": {"fields": {"duration": 1}}}
 OFFERS = {
     "wisdomgate": ALL,
     "openai": ALL,
@@ -38,6 +42,8 @@ OFFERS = {
     "vllm-omni": {**ALL, "remix": "BadRequestError"},
     "bifrost": {**ALL, "list": "BadRequestError"},
     "aisix": {"list": "UnexpectedReplyError", "remix": "UnexpectedReplyError", "delete": "UnexpectedReplyError"},
+    "openrouter": {"list": NO_ROUTE, "remix": "BadRequestError", "delete": NO_ROUTE},
+    "merge": {**ALL, "remix": "UnexpectedReplyError"},
 }
 LISTS_PROMPTS = {"wisdomgate", "openai", "vllm-omni"}
 BRIEF: dict[str, Any] = {"timeout": 60.0, "poll_interval": 0.05}
@@ -48,9 +54,9 @@ def context() -> dict[str, Any]:
     return {"ti": TaskInstance(run_id=uuid.uuid4().hex)}
 
 
-def carry(model: str, folder: Path) -> str:
+def carry(model: str, folder: Path, asked_by: Mapping[str, Any] | None = None) -> str:
     """Take clips through the hook, the sensor and the operators, blocking and deferred; return the id of one."""
-    clip = {"model": model, "prompt": asked("render=0.1"), "seconds": 1, "size": "64x48"}
+    clip = {"model": model, "prompt": asked("render=0.1"), "size": "64x48", **(asked_by or {"seconds": 1})}
     video_id = WisdomGateCreateVideoOperator(task_id="create", **clip).execute(context())
     for how in ({"deferrable": True}, {"mode": "poke"}):
         wait = WisdomGateVideoSensor(task_id="wait", video_id=video_id, timeout=60.0, poke_interval=0.05, **how)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.routes import check_create, check_text
+from airflow_provider_wisdomgate.gateway.routes import check_create, check_text, seconds_text
 
-EMPTY = [None, "", "  \n", 5, b"cat", ["cat"], True]
+EMPTY = [None, "", "  \n", b"cat", ["cat"], {"a": 1}, True, float("nan")]
 OPTIONS_NOT: dict[str, tuple[Any, str]] = {
     "None": (None, "fields must be a dict with string keys, not None."),
     "a list": (["a"], "fields must be a dict with string keys, not ['a']."),
@@ -25,9 +25,10 @@ OPTIONS_NOT: dict[str, tuple[Any, str]] = {
     ),
     "a set": ({"a": {1}}, "fields must hold plain JSON types: Object of type set is not JSON serializable."),
 }
-SIZES = ["1280", "1280x", "x720", "1280*720", "1280X720", "0x720", "01x720", "1280x720 ", 1280, ["1280x720"], "", "9x9"]
-SIZES += ["1280x720x3", "123456x720", "-1x720", "1280x72\uff10", True]
-SECONDS = [0, -1, 1.5, 8.0, "8s", "", " 8", "08", True, False, [8], "1\u0663", "8\n", 1_000_000, "eight"]
+NO_TEXT = ["", "  ", ["1280x720"], {"w": 1}, True]
+NOT_PRINTABLE = ["1280x720\n", "a\x00", "\x1b[2J", "9" * 101]
+SECONDS = [0, -1, 1.5, "8s", "", " 8", "08", True, False, [8], "1\u0663", "8\n", 1_000_000, "eight", "8.5", "8.", "0.0"]
+SAME_SECONDS = [8, 8.0, "8", "8.0", "8.00"]
 
 
 @pytest.mark.parametrize("value", EMPTY, ids=repr)
@@ -83,11 +84,30 @@ def test_fields_may_be_nested_a_hundred_deep() -> None:
     check_create("m", "p", {"a": well(99, lambda inner: [inner, {}]), "b": 1})
 
 
-@pytest.mark.parametrize("size", SIZES, ids=repr)
-def test_a_size_that_is_no_size_is_named(size: object) -> None:
+@pytest.mark.parametrize("size", NO_TEXT, ids=repr)
+def test_a_size_that_is_no_text_is_named(size: object) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         check_create("m", "p", {"size": size})
-    assert caught.value.message == f"size must be WIDTHxHEIGHT in pixels such as '1280x720', not {size!r}."
+    assert caught.value.message == f"size must be a non-empty string, not {size!r}."
+
+
+@pytest.mark.parametrize("size", NOT_PRINTABLE, ids=repr)
+def test_a_size_that_no_gateway_can_mean_is_named(size: str) -> None:
+    with pytest.raises(errors.ConfigurationError) as caught:
+        check_create("m", "p", {"size": size})
+    assert caught.value.message == (
+        f"size must be at most 100 printable characters such as '1280x720', not {size[:100]!r}."
+    )
+
+
+@pytest.mark.parametrize("size", ["1080P", "768P", "832*480", "16:9", "1280x720 ", "1280\u00d7720", "4K", "auto", 720])
+def test_a_size_is_free_text(size: object) -> None:
+    check_create("m", "p", {"size": size})
+
+
+@pytest.mark.parametrize("seconds", SAME_SECONDS, ids=repr)
+def test_one_length_has_one_text(seconds: object) -> None:
+    assert seconds_text(seconds) == "8"
 
 
 @pytest.mark.parametrize("seconds", SECONDS, ids=repr)
@@ -109,7 +129,13 @@ def test_seconds_that_are_no_whole_number_are_named(seconds: object) -> None:
     ids=repr,
 )
 def test_what_can_be_sent_is_let_through(options: dict[str, Any]) -> None:
-    assert check_create("m", "p", options) is None  # type: ignore[func-returns-value]
+    assert check_create("m", "p", options) == ("m", "p")
+
+
+@pytest.mark.parametrize(("given", "text"), [(2026, "2026"), (1.5, "1.5"), (-7, "-7"), ("007", "007")], ids=repr)
+def test_digits_that_became_a_number_are_text_again(given: object, text: str) -> None:
+    assert check_create(given, given, {}) == (text, text)
+    assert check_text("video_id", given, "remedy") == text
 
 
 def test_a_good_name_comes_back_as_it_is() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from round_trip import LISTS_PROMPTS, OFFERS, SET_UP, assert_is_a_clip, carry, context, lose_a_create, more
+from round_trip import ASKED_BY, LISTS_PROMPTS, OFFERS, SET_UP, assert_is_a_clip, carry, context, lose_a_create, more
 from support import asked
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -35,7 +35,7 @@ def gateway(dialect: str, connect: Connect, quick: None) -> Iterator[Sandbox]:
 def test_every_dialect_carries_a_clip_and_offers_what_the_docs_say(
     dialect: str, gateway: Sandbox, tmp_path: Path
 ) -> None:
-    video_id = carry("any", tmp_path)
+    video_id = carry("any", tmp_path, ASKED_BY.get(dialect))
     assert gateway.counts()["creates"] == 3
     assert more(video_id) == OFFERS[dialect]
 
@@ -54,9 +54,12 @@ def test_a_failed_video_ends_the_wait_in_every_dialect(gateway: Sandbox) -> None
     assert gateway.polls_of(video_id) == 1
 
 
-def test_content_that_is_not_there_yet_is_waited_for_in_every_dialect(gateway: Sandbox, tmp_path: Path) -> None:
+def test_content_that_is_not_there_yet_is_waited_for_in_every_dialect(
+    dialect: str, gateway: Sandbox, tmp_path: Path
+) -> None:
     hook = WisdomGateHook()
-    video = hook.create_video("any", asked("late=0.01"), seconds="1", size="64x48")
+    length = ASKED_BY.get(dialect, {}).get("fields", {"seconds": 1})
+    video = hook.create_video("any", asked("late=0.01"), size="64x48", **length)
     assert hook.download_video(video.id, str(tmp_path / "late.mp4")).duration == 1.0
 
 

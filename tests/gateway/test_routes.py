@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,6 +25,18 @@ from airflow_provider_wisdomgate.gateway.replies import (
 from airflow_provider_wisdomgate.gateway.routes import Call, Part
 
 IMAGE = Part("cat.png", b"\x89PNG", "image/png")
+ANOTHER = Part("dog.png", b"\x89PNG, too", "image/png")
+URL = "https://images.example/cat.png?signature=0123"
+DATA = "data:image/png;base64,iVBORw0KGgo="
+OBJECT = {"image_url": URL}
+
+
+def hash_of(reference: Part | str | Mapping[str, Any]) -> str:
+    if isinstance(reference, Part):
+        return hashlib.sha256(reference.content).hexdigest()
+    text = reference if isinstance(reference, str) else json.dumps(reference)
+    return hashlib.sha256(text.encode()).hexdigest()
+
 
 # --------------------------------------------------------------------------------------------- routes
 
@@ -78,9 +92,22 @@ def test_an_id_that_would_lead_to_another_route_is_refused(video_id: str) -> Non
 
 
 def created(
-    json: Mapping[str, Any] | None = None, form: Mapping[str, Any] | None = None, idempotent: bool = False
+    json: Mapping[str, Any] | None = None,
+    form: Mapping[str, Any] | None = None,
+    idempotent: bool = False,
+    reference: Any = None,
 ) -> Call[Any]:
-    return Call("POST", "/videos", parse_created, json=json, form=form, idempotent=idempotent, timeout=300.0)
+    several = [hash_of(each) for each in reference] if isinstance(reference, list) else reference and hash_of(reference)
+    return Call(
+        "POST",
+        "/videos",
+        parse_created,
+        json=json,
+        form=form,
+        idempotent=idempotent,
+        timeout=300.0,
+        reference_sha256=several,
+    )
 
 
 DIALECTS: dict[str, tuple[str, dict[str, Any], Part | None, Call[Any]]] = {
@@ -105,7 +132,9 @@ DIALECTS: dict[str, tuple[str, dict[str, Any], Part | None, Call[Any]]] = {
         "SORA-2-pro",
         {"seconds": "4"},
         IMAGE,
-        created(form={"model": "SORA-2-pro", "prompt": "a cat", "seconds": "4", "input_reference": IMAGE}),
+        created(
+            form={"model": "SORA-2-pro", "prompt": "a cat", "seconds": "4", "input_reference": IMAGE}, reference=IMAGE
+        ),
     ),
     "seedance: an integer duration": (
         "doubao-seedance-2",
@@ -145,7 +174,7 @@ DIALECTS: dict[str, tuple[str, dict[str, Any], Part | None, Call[Any]]] = {
         "veo-9",
         {"seconds": 8},
         IMAGE,
-        created(form={"model": "veo-9", "prompt": "a cat", "seconds": "8", "input_reference": IMAGE}),
+        created(form={"model": "veo-9", "prompt": "a cat", "seconds": "8", "input_reference": IMAGE}, reference=IMAGE),
     ),
 }
 
@@ -157,6 +186,49 @@ def test_a_create_speaks_its_models_dialect(
     given_options = dict(options)
     assert routes.create_video(model, "a cat", options, reference) == expected
     assert options == given_options
+
+
+BODY = {"model": "veo-9", "prompt": "a cat"}
+SORA = {"model": "sora-2", "prompt": "a cat"}
+SEEDANCE = {"model": "doubao-seedance-2", "prompt": "a cat"}
+REFERENCES: dict[str, tuple[dict[str, str], Any, str | None, dict[str, Any]]] = {
+    "a URL in JSON": (BODY, URL, None, {"json": BODY | {"input_reference": URL}}),
+    "a data URL in JSON": (BODY, DATA, None, {"json": BODY | {"input_reference": DATA}}),
+    "an object in JSON": (BODY, OBJECT, None, {"json": BODY | {"input_reference": OBJECT}}),
+    "an object of Sora's": (SORA, OBJECT, None, {"json": SORA | {"input_reference": OBJECT}}),
+    "several in JSON": (BODY, [URL, OBJECT], None, {"json": BODY | {"input_reference": [URL, OBJECT]}}),
+    "a list of one": (BODY, [URL], "json", {"json": BODY | {"input_reference": [URL]}}),
+    "several files": (SORA, [IMAGE, ANOTHER], None, {"form": SORA | {"input_reference": [IMAGE, ANOTHER]}}),
+    "a file and a URL": (BODY, [IMAGE, URL], None, {"form": BODY | {"input_reference": [IMAGE, URL]}}),
+    "a URL in a form": (BODY, URL, "form", {"form": BODY | {"input_reference": URL}}),
+    "an object in a form": (BODY, OBJECT, "form", {"form": BODY | {"input_reference": json.dumps(OBJECT)}}),
+    "one image of Seedance's": (SEEDANCE, URL, None, {"json": SEEDANCE | {"images": [URL], "mode": "i2v"}}),
+    "several of Seedance's": (SEEDANCE, [URL, URL], None, {"json": SEEDANCE | {"images": [URL, URL], "mode": "r2v"}}),
+}
+
+
+@pytest.mark.parametrize(("body", "reference", "create_as", "sent"), REFERENCES.values(), ids=REFERENCES.keys())
+def test_a_reference_is_sent_as_its_dialect_takes_it(
+    body: dict[str, str], reference: Any, create_as: str | None, sent: dict[str, Any]
+) -> None:
+    call = routes.create_video(body["model"], body["prompt"], {}, reference, create_as=create_as)
+    assert call == created(**sent, reference=reference)
+
+
+@pytest.mark.parametrize("reference", [IMAGE, DATA, OBJECT, [URL, IMAGE]], ids=["file", "data", "object", "mixed"])
+def test_seedance_takes_images_by_url_only(reference: Any) -> None:
+    with pytest.raises(errors.ConfigurationError, match="takes images by URL"):
+        routes.create_video("doubao-seedance-2", "a cat", {}, reference)
+
+
+def test_seedances_images_come_from_one_place() -> None:
+    with pytest.raises(errors.ConfigurationError, match="beside fields"):
+        routes.create_video("doubao-seedance-2", "a cat", {"images": [URL]}, URL)
+
+
+def test_a_size_of_digits_is_sent_as_text_and_seconds_as_given() -> None:
+    call = routes.create_video("veo-9", "a cat", {"size": 720, "seconds": 8, "duration": 5})
+    assert call == created(json=BODY | {"size": "720", "seconds": 8, "duration": 5})
 
 
 @pytest.mark.parametrize(
@@ -191,8 +263,8 @@ def test_seedance_takes_no_file_and_says_what_to_do_instead() -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
         routes.create_video("doubao-seedance-2", "a cat", {}, IMAGE)
     assert str(caught.value) == (
-        "input_reference: doubao-seedance-2 takes images by URL, not as a file. "
-        "Give fields={'mode': 'i2v', 'images': ['https://...']} instead."
+        "input_reference: doubao-seedance-2 takes images by URL, not as a file, a data: URL or an object, and not "
+        "beside fields['images']. Give an https URL, or fields={'mode': 'i2v', 'images': ['https://...']} instead."
     )
 
 

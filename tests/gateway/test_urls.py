@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.gateway.settings import next_hop, normal_base_url
+from airflow_provider_wisdomgate.gateway.settings import Settings, next_hop, normal_base_url
 
 # ------------------------------------------------------------------------------------------ base URLs
 
@@ -84,7 +84,37 @@ def test_any_host_gives_one_stable_address_or_a_typed_error(host: str, port: int
         return
     assert url.endswith("/v1")
     assert url.startswith(("http://", "https://"))
-    assert normal_base_url(url) == normal_base_url(url, port) == url
+    assert normal_base_url(url) == url
+
+
+QUERIES: dict[str, tuple[str, str, str]] = {
+    "added": ("https://h.example/v1?api-version=1", "/videos", "/videos?api-version=1"),
+    "none": ("https://h.example/v1", "/videos?after=x", "/videos?after=x"),
+    "empty": ("https://h.example/v1?", "/videos", "/videos"),
+    "beside a route's": ("https://h.example?a=1&b=2#c", "/videos?after=x", "/videos?after=x&a=1&b=2"),
+    "a route's wins": ("h.example?after=z&b=2", "/videos?after=x", "/videos?after=x&b=2"),
+    "a URL in it": ("h.example/v1?u=http://x/y?z", "/videos", "/videos?u=http://x/y?z"),
+    "foreign letters": ("h.example?k=é%41", "/videos", "/videos?k=%C3%A9%41"),
+}
+
+
+@pytest.mark.parametrize(("host", "path", "expected"), QUERIES.values(), ids=QUERIES.keys())
+def test_a_base_urls_query_is_sent_with_every_route(host: str, path: str, expected: str) -> None:
+    settings = Settings.of("c", host, None, "a-key", {})
+    assert (settings.base_url, settings.url_of(path)) == (
+        "https://h.example/v1",
+        f"https://h.example/v1{expected}",
+    )
+
+
+def test_a_key_in_a_query_is_redacted_and_a_version_is_not() -> None:
+    host = (
+        "https://h.example?api-version=2026-01-01&subscription-key=a-second/key&x=short&y=a-very-long-value-of-a-kind"
+    )
+    settings = Settings.of("c", host, None, "the-first-key", {})
+    said = "2026-01-01 short a-second/key a-second%2Fkey the-first-key a-very-long-value-of-a-kind"
+    assert settings.redact(said) == "2026-01-01 short *** *** *** ***"
+    assert "a-second" not in repr(settings)
 
 
 # ----------------------------------------------------------------------------------------- redirects

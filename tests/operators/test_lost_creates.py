@@ -53,6 +53,27 @@ def test_a_lost_create_is_the_one_video_that_fits(listed: list[Video], found: Vi
     assert found_again(LOST, listed) == found
 
 
+@pytest.mark.parametrize(
+    ("fields", "listed", "is_found"),
+    [
+        ({"size": "768P", "seconds": "8"}, {"size": "1366x768", "seconds": "8"}, True),
+        ({"size": "16:9"}, {"size": "1280x720"}, True),
+        ({"size": "832*480"}, {"size": "832x480"}, True),
+        ({"size": "832*480"}, {"size": "480x832"}, False),
+        ({"duration": 8}, {"seconds": "8"}, True),
+        ({"duration": 8}, {"seconds": "9"}, False),
+        ({"seconds": "8"}, {"seconds": "8.0"}, True),
+        ({"seconds": "8", "seed": 7}, {"seconds": "8"}, False),
+    ],
+    ids=repr,
+)
+def test_a_list_may_word_length_and_size_otherwise(
+    fields: dict[str, Any], listed: dict[str, Any], is_found: bool
+) -> None:
+    lost, made = replace(LOST, request={**LOST.request, "fields": fields}), replace(MADE, **listed)
+    assert found_again(lost, [made]) == (made if is_found else None)
+
+
 def test_a_video_of_a_record_that_was_replaced_is_not_the_lost_one() -> None:
     below = replace(LOST, phase="created", claim_id="old", video_id="v1")
     assert found_again(LOST.over(below), [MADE]) is None
