@@ -41,9 +41,12 @@ No layer translates these errors: a hook in ``@task``, an operator and a sensor 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_provider_wisdomgate.foreign import printable
 
 FACTS = ("status", "code", "type", "request_id", "video_id", "retry_after", "expires_at", "answer", "answered_id")
 
@@ -90,16 +93,13 @@ class WisdomGateError(AirflowException):
     def __str__(self) -> str:
         labels = {"status": "HTTP", "code": "code", "request_id": "request", "video_id": "video"}
         known = [f"{label} {getattr(self, name)}" for name, label in labels.items() if getattr(self, name) is not None]
-        return " ".join(
-            part
-            for part in (
-                self.message if self.message.endswith((".", "!", "?")) else f"{self.message}.",
-                f"({', '.join(known)})" if known else "",
-                self._evidence(),
-                self.next_step or "",
-            )
-            if part
+        parts = (
+            self.message if self.message.endswith((".", "!", "?")) else f"{self.message}.",
+            f"({', '.join(known)})" if known else "",
+            self._evidence(),
+            self.next_step or "",
         )
+        return printable(" ".join(part for part in parts if part))
 
     def _evidence(self) -> str:
         named = f"Its answer names the id {self.answered_id}." if self.answered_id else ""
@@ -110,6 +110,13 @@ class WisdomGateError(AirflowException):
         """Append a sentence to ``next_step``, or put it in its place, and return this error."""
         self.next_step = text if replace or not self.next_step else f"{self.next_step} {text}"
         return self
+
+    def reword(self, by: Callable[[str], str]) -> None:
+        """Put what a function makes of them in the place of all texts."""
+        for name in ("message", "next_step", *FACTS):
+            if isinstance(text := getattr(self, name), str) and (new := by(text)) != text:
+                setattr(self, name, new)
+        self.args = (self.message,)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types that :func:`from_dict` makes this error of again."""

@@ -9,6 +9,7 @@ from source import FOLDER, imported, outside_imports, tree_of
 
 PURE = (
     "arguments.py",
+    "foreign.py",
     *(
         f"{room}/{name}.py"
         for room, names in {
@@ -24,6 +25,7 @@ PURE = (
 PURE_MAY = {
     "__future__",
     "backports",
+    "base64",
     "brotli",
     "collections.abc",
     "compression",
@@ -34,6 +36,8 @@ PURE_MAY = {
     "email.utils",
     "functools",
     "hashlib",
+    "html.entities",
+    "itertools",
     "json",
     "logging",
     "math",
@@ -41,6 +45,7 @@ PURE_MAY = {
     "shlex",
     "struct",
     "typing",
+    "unicodedata",
     "urllib.parse",
     "zlib",
 }

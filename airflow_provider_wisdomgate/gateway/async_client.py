@@ -90,7 +90,8 @@ class AsyncClient:
             location = got.get("location")
             if call.method != "GET" or not 300 <= status < 400 or not location:
                 return parse_answer(call, self.settings, status, got, body, is_own=same_origin)
-            url, still = next_hop(url, location)
+            # aiohttp has read it as UTF-8, requests as Latin-1
+            url, still = next_hop(url, location.encode("utf-8", "surrogateescape").decode("latin-1"))
             same_origin = same_origin and still
         raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
 

@@ -35,6 +35,7 @@ from airflow_provider_wisdomgate.gateway.transport import (
     first_bytes,
     follow_nothing,
     proxy_of,
+    redacted_log,
     tls_context,
     trusted,
     typed_errors,
@@ -118,7 +119,7 @@ class Client:
                 **content_type,
                 **(more_headers or {}),
             }
-            with typed_errors(url):
+            with typed_errors(url), redacted_log(self.settings.redactor):
                 response = self._request(call, url, headers, body)
             with response:
                 location = response.headers.get("location")
@@ -161,7 +162,7 @@ class Client:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         if offset and validator:
             headers["If-Range"] = validator
-        with self._open(call, headers) as (response, is_own):
+        with self._redacted_errors(), self._open(call, headers) as (response, is_own):
             if offset and response.status_code == 416:
                 raise errors.ContentError("The gateway says that no bytes follow, but the clip is not whole.")
             content = Content(response, offset)
@@ -170,3 +171,11 @@ class Client:
                 body = self.settings.redact_bytes(content.read_all(MAX_REPLY))
                 self._parse(call, response, is_own, body)
             yield content
+
+    @contextmanager
+    def _redacted_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except errors.WisdomGateError as error:
+            self.settings.redactor.redact_error(error)
+            raise

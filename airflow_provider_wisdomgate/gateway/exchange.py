@@ -18,6 +18,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from airflow_provider_wisdomgate import __version__
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.foreign import without_queries
 from airflow_provider_wisdomgate.gateway.replies import Reply, named_id
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, is_surely_not_created, retry_delay
 from airflow_provider_wisdomgate.gateway.routes import Call, Part, form_parts
@@ -65,13 +66,16 @@ def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
 def parse_answer(
     call: Call[T], settings: Settings, status: int, headers: Mapping[str, str], body: bytes, *, is_own: bool = True
 ) -> T:
-    """Return what the call's parser makes of an answer; the key in its headers is redacted.
+    """Return what the call's parser makes of an answer, without the key.
 
     :param is_own: whether the Base URL's own origin answered, not one that it redirected to.
     """
-    names = {name.lower(): settings.redact(value) for name, value in headers.items()}
+    names = {name.lower(): value for name, value in headers.items()}
     try:
-        return call.parse(Reply(status, names, body, time.time(), call.video_id, is_own))
+        found: T = settings.redactor.redacted(
+            call.parse(Reply(status, names, body, time.time(), call.video_id, is_own))
+        )
+        return found
     except errors.GatewayError as error:
         if call.idempotent or is_surely_not_created(error):
             raise
@@ -98,19 +102,20 @@ def lost_create_error(
 
 def _shown(answer: bytes, call: Call[Any], settings: Settings) -> str:
     """Return the beginning of an answer as text, without the key, the prompt and the signature of a URL."""
-    text = decoded(answer[:MAX_SHOWN])
+    is_cut = len(answer) > MAX_SHOWN
+    text = settings.redactor.redact(decoded(answer[:MAX_SHOWN]) + "..." * is_cut)
     text = re.sub(r"\\u00([2-7][0-9a-fA-F])", lambda found: chr(int(found[1], 16)), text)
     prompt = str((call.json or call.form or {}).get("prompt") or "")
     for secret in filter(None, (prompt, json.dumps(prompt)[1:-1], json.dumps(prompt, ensure_ascii=False)[1:-1])):
         text = text.replace(secret, "(prompt)")
-    text = re.sub(r"(https?://[^\s\"'<>?]*)\?[^\s\"'<>]*", r"\1", settings.redact(text))
-    return shortened(" ".join(text.split()))
+    return shortened(" ".join(without_queries(text).split()))
 
 
 def after_error(
     call: Call[Any], error: errors.WisdomGateError, attempt: int, policy: RetryPolicy, settings: Settings
 ) -> float:
-    """Return the seconds to sleep before the next attempt, or raise."""
+    """Return the seconds to sleep before the next attempt, or raise. No word of the error has the key."""
+    settings.redactor.redact_error(error)
     delay = retry_delay(error, idempotent=call.idempotent, attempt=attempt, policy=policy, jitter=random.random())
     if delay is not None:
         return delay

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -14,6 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.foreign import SHORTEST_SECRET, Redactor
 
 OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as")
 ENCODINGS = ("form", "json")
@@ -24,8 +24,6 @@ HTTP_EXTRAS = frozenset(
 )
 DEFAULT_TIMEOUT = 60.0
 DAY = 86400.0  # longer than any answer takes; a socket cannot wait for centuries
-# A shorter key is a placeholder for a gateway without keys ("EMPTY", "1"): striking it out would spoil ids.
-SHORTEST_SECRET = 8
 # Parameters of the Base URL that may hold a key.
 KEY_NAME = re.compile(r"key|token|secret|sig|auth|pass|code|cred", re.IGNORECASE)
 LONG_VALUE = 20
@@ -104,30 +102,14 @@ class Settings:
         query = "&".join([*filter(None, [own]), *kept])
         return f"{self.base_url}{route}{'?' if query else ''}{query}"
 
-    def redact(self, text: str) -> str:
-        """Redact the key in a text that came from outside: a gateway may quote it."""
-        for key in self._spellings:
-            text = text.replace(key, "***")
-        return text
+    @cached_property
+    def redactor(self) -> Redactor:
+        """What keeps the key, and one in the Base URL's query, out of texts that came from outside."""
+        return Redactor(self.api_key, *keys_in(self.query))
 
     def redact_bytes(self, body: bytes) -> bytes:
-        for key in self._spellings:
-            body = body.replace(key.encode(), b"***")
-        return body
-
-    @cached_property
-    def _spellings(self) -> tuple[Secret, ...]:
-        """How an answer may quote the key, or one in the Base URL's query: as it is, in JSON, in a URL."""
-        keys = [key for key in (self.api_key, *keys_in(self.query)) if len(key) >= SHORTEST_SECRET]
-        return tuple(dict.fromkeys(spelling for key in keys for spelling in _spelled(key)))
-
-
-def _spelled(key: str) -> Iterator[Secret]:
-    in_json = json.dumps(key)[1:-1]
-    cautious = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04x}", in_json)  # as .NET and Go write it
-    upper = re.sub(r"[+&<>']", lambda found: f"\\u{ord(found[0]):04X}", in_json)
-    spelled = (str(key), in_json, in_json.replace("/", "\\/"), cautious, upper, quote(key, safe=""))
-    yield from map(Secret, spelled)
+        """Redact the key as it is spelled here; ``redactor`` redacts what is read of a body."""
+        return body.replace(self.api_key.encode(), b"***") if len(self.api_key) >= SHORTEST_SECRET else body
 
 
 def _api_key(conn_id: str, key: str | None) -> Secret:
@@ -243,6 +225,7 @@ def normal_base_url(host: str | None, port: int | None = None) -> str:
     try:
         parts = urlsplit(url if "://" in url.partition("?")[0] else f"https://{url}")
         name, its_port = parts.hostname, parts.port or port
+        (name or "").encode("idna")  # "a..b": aiohttp would find that out, in the middle of a wait
         if its_port and not 0 < its_port < 65536:
             raise ValueError(its_port)
     except ValueError:
@@ -298,18 +281,27 @@ def normal_proxy(url: str) -> str:
     return whole
 
 
+# What of a Location stays as it is: spaces and raw UTF-8 are quoted, so that both clients ask for the same.
+ASCII = "".join(map(chr, range(0x21, 0x7F)))
+HOST = re.compile(r"(?=.{1,254}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?|[0-9a-f.]*:[0-9a-f:.]*")
+
+
 def next_hop(url: str, location: str) -> tuple[str, bool]:
-    """Say where a redirect leads and whether that is the same origin, where alone the key may go.
+    """Return where a redirect leads, and whether that is the same origin: only there may the key go.
 
     The same host on https instead of http counts as the same.
 
+    :param location: the header's bytes, each as one character.
     :raises UnexpectedReplyError: it leaves http(s), or leaves https.
     """
     try:
-        if TRICKY.search(location):
+        if TRICKY.search(location.replace(" ", "")):
             raise ValueError(location)
-        target = urljoin(url, location)
+        target = urljoin(url, quote(location.encode("latin-1"), safe=ASCII))
         old, new = urlsplit(url), urlsplit(target)
+        host = new.hostname or ""
+        if new.scheme in ("http", "https") and (not HOST.fullmatch(host) or ("[" in new.netloc) != (":" in host)):
+            raise ValueError(location)
         origins = [(p.scheme, p.hostname, p.port or {"http": 80, "https": 443}.get(p.scheme)) for p in (old, new)]
     except ValueError:
         raise errors.UnexpectedReplyError("The gateway redirects to an address that is not a URL.") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import logging
 import os
 import re
 import socket
@@ -26,6 +27,7 @@ import requests
 import urllib3
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.foreign import Redactor, printable
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings, read_proxies
 
@@ -145,6 +147,32 @@ def root_cause(error: BaseException) -> str:
     # OpenSSL's begins with "[SSL: ITS_NAME] ".
     words = re.sub(r"^.*: (?![^\[]*\])", "", str(seen)) or str(seen)
     return LOGIN.sub("//", f"{type(seen).__name__}: {words}")
+
+
+# ---- the log of urllib3: it quotes each path, and the heads that it cannot parse
+
+
+@contextmanager
+def redacted_log(redactor: Redactor) -> Iterator[None]:
+    """Keep the key and the queries of URLs out of what urllib3 logs meanwhile in this context."""
+    token = _redactor.set(redactor)
+    try:
+        yield
+    finally:
+        _redactor.reset(token)
+
+
+_redactor: ContextVar[Redactor | None] = ContextVar("_redactor", default=None)
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    if redactor := _redactor.get():
+        record.msg, record.args, record.exc_info = printable(redactor.shown(record.getMessage())), (), None
+    return True
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response", "urllib3.util.retry"):
+    logging.getLogger(_name).addFilter(_redact_record)
 
 
 # ---- connections of requests

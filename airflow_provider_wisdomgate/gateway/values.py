@@ -7,6 +7,8 @@ from math import isfinite
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from airflow_provider_wisdomgate.foreign import without_queries
+
 SCHEMES = ("http://", "https://")
 LONGEST_URL = 8192
 URL_CHARACTERS = "!#$%&'()*+,-./:;=?@[]_~"
@@ -56,12 +58,12 @@ def writable(text: str) -> str:
 
 
 def shortened(value: Any) -> str:
-    """Return a value as text of at most 500 characters."""
+    """Return a value as text of at most 500 characters, without the queries of URLs."""
     try:
         text = writable(value) if isinstance(value, str) else "" if value is None else json.dumps(value)
     except RecursionError:  # Python 3.14 reads dicts that are nested twice as deep as those that it writes
         return "(nested too deep to be shown)"
-    return text if len(text) <= 500 else f"{text[:500]}..."
+    return without_queries(text if len(text) <= 500 else f"{text[:500]}...")
 
 
 def url_of(value: Any) -> str | None:

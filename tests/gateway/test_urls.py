@@ -46,6 +46,7 @@ def test_a_host_becomes_the_address_that_paths_are_appended_to(host: str | None,
 
 BAD_HOSTS = ["ftp://h.example", "https://", "https:///v1", "://h", "file:///etc/passwd", "javascript://x", "//"]
 BAD_HOSTS += ["http://[::1", "https://h.example:abc", "https://h.example:99999", "http://exam℀ple.com"]
+BAD_HOSTS += ["https://.", "https://a..b", f"https://{'x' * 64}"]
 BAD_HOSTS += ["https://user@h.example", "https://user:secret@h.example", "https://:secret@h.example"]
 
 
@@ -113,7 +114,7 @@ def test_a_key_in_a_query_is_redacted_and_a_version_is_not() -> None:
     )
     settings = Settings.of("c", host, None, "the-first-key", {})
     said = "2026-01-01 short a-second/key a-second%2Fkey the-first-key a-very-long-value-of-a-kind"
-    assert settings.redact(said) == "2026-01-01 short *** *** *** ***"
+    assert settings.redactor.redact(said) == "2026-01-01 short *** *** *** ***"
     assert "a-second" not in repr(settings)
 
 
@@ -149,6 +150,13 @@ HOPS: dict[str, tuple[str, str, tuple[str, bool]]] = {
     ),
     "http to http": ("http://gate.example:80/x", "http://gate.example/y", ("http://gate.example/y", True)),
     "http to other port": ("http://127.0.0.1:1/x", "http://127.0.0.1:2/y", ("http://127.0.0.1:2/y", False)),
+    "spaces and raw UTF-8": (
+        HERE,
+        "/a b/\xc3\xa9%20?x= y#\xff",
+        ("https://gate.example/a%20b/%C3%A9%20?x=%20y#%FF", True),
+    ),
+    "the root of the DNS": (HERE, "https://gate.example./x", ("https://gate.example./x", False)),
+    "an IPv6 address": (HERE, "https://[::1]:8443/x", ("https://[::1]:8443/x", False)),
     "the host as a user": (HERE, "https://gate.example@evil.example/x", ("https://gate.example@evil.example/x", False)),
 }
 
@@ -173,6 +181,19 @@ def test_a_redirect_leads_somewhere_and_only_the_same_origin_gets_the_key(
         "https://gate.example:port/x",
         "https://gate.example:99999/x",
         "http://exam℀ple.com",
+        "https://.",
+        "https://./x",
+        "https://a..b/x",
+        "https://.gate.example/x",
+        f"https://{'x' * 64}.example/x",
+        f"https://{'x.' * 127}example/x",
+        "https://gate example/x",
+        "https://gate%20example/x",
+        "https://b\xc3\xbccher.example/x",
+        "https://[v1.x]/x",
+        "https://[fe80::1%25eth0]/x",
+        "https://gate.example/x\ty",
+        "https://gate.example\\x",
     ],
 )
 def test_a_redirect_that_leaves_https_or_is_no_address_is_refused(location: str) -> None:
