@@ -18,7 +18,6 @@ import shutil
 import signal
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.boxes import clip
+
 MIB = 1024**2
 SMALL = 1 * MIB
 BUCKET, KEY = "clips", "not-a-secret"
@@ -36,19 +37,6 @@ S3 = ("HttpToS3Operator", "ours-s3")
 Facts = dict[str, float]
 
 # ------------------------------------------------------------------------------------------ the gateway
-
-
-def box(name: bytes, *bodies: bytes) -> bytes:
-    body = b"".join(bodies)
-    return struct.pack(">I4s", 8 + len(body), name) + body
-
-
-def head_of_clip(size: int) -> bytes:
-    """Make the beginning of an MP4 of ``size`` bytes: everything but what is in the mdat."""
-    mvhd = box(b"mvhd", struct.pack(">4xIIII", 0, 0, 1000, 8000), bytes(80))
-    tkhd = box(b"tkhd", bytes(76), struct.pack(">II", 1280 << 16, 720 << 16))
-    before = box(b"ftyp", b"isom\0\0\2\0isommp42") + box(b"moov", mvhd, box(b"trak", tkhd))
-    return before + struct.pack(">I4sQ", 1, b"mdat", size - len(before))
 
 
 def serve_gateway() -> None:
@@ -83,7 +71,7 @@ def send_head(connection: socket.socket, kind: str, length: int) -> None:
 
 def send_clip(connection: socket.socket, size: int, body: int) -> None:
     send_head(connection, "video/mp4", size)
-    connection.sendall(head := head_of_clip(size))
+    connection.sendall(head := clip(8, 1280, 720, b"", size))
     left = size - len(head)
     while left:
         left -= os.sendfile(connection.fileno(), body, 0, min(left, 8 * MIB))

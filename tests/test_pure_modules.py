@@ -24,6 +24,7 @@ PURE = (
 # All that deciding needs of the standard library: no socket, no file, no clock, no chance.
 PURE_MAY = {
     "__future__",
+    "array",
     "backports",
     "base64",
     "brotli",

@@ -7,6 +7,7 @@ hashed and walked as they pass.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,6 +18,8 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES, BoxWalk
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy, retry_delay
+
+log = logging.getLogger(__name__)
 
 # A clip that is paid for is worth a long wait; execution_timeout bounds it.
 DOWNLOAD_RETRIES = RetryPolicy(attempts=6, base=1.0, cap=60.0, longest_wait=900.0)
@@ -78,9 +81,11 @@ class PartialClip:
 
         :raises ContentError: it is not whole.
         """
-        clip = self._walk.finish()
+        clip = self._walk.finish(is_all=self.size == self.total)
         if self.total not in (None, self.size):
             raise errors.ContentError(f"The content has {self.size} bytes where {self.total} were announced.")
+        if clip.surplus:
+            log.warning("The clip is whole; after it come %s bytes that do not play.", clip.surplus)
         return {
             "size": self.size,
             "sha256": self._hash.hexdigest(),

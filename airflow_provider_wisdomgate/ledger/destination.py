@@ -16,7 +16,6 @@ from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.mp4 import CONTENT_TYPES
 from airflow_provider_wisdomgate.clips.stores import STORES, open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
     ClipFile,
@@ -41,8 +40,8 @@ CLOCK_SKEW = 600.0
 SPOILED_DELAYS = (0.2, 0.8)
 READ_SIZE = 8 * 1024**2
 
-# What the player shows a clip by.
-PLAYED = tuple(f".{container}" for container in CONTENT_TYPES)
+# The player serves a clip by its ending; not every browser plays Matroska.
+PLAYED = (".mp4", ".mov", ".webm")
 # A name without "://" that begins like a URI is a mistake: one of these before a colon, or any scheme before ":/".
 # Other names may contain colons, as run ids do.
 LOCAL_SCHEMES = ("file", "local")

@@ -87,7 +87,7 @@ def _walk(walk: BoxWalk, chunk: bytes) -> str | None:
 
 def _finish(walk: BoxWalk) -> str | None:
     try:
-        walk.finish()
+        walk.finish(is_all=True)  # the manifest has their number
     except errors.ContentError as error:
         return error.message
     return None

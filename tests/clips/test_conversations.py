@@ -15,6 +15,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_clips import Recipe, make
 from scripted import Answer, Gateway, Request, http, in_turn, scripted
 from support import whole, zstd
 
@@ -27,6 +28,7 @@ from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import Settings
 
 CAT = whole("a cat")
+FRAGMENTS = make(Recipe(flags="frag_every_frame+empty_moov+default_base_moof+skip_trailer", times=range(8)))
 MEDIA = CAT.index(b"mdat") + 4
 # Of one size and one structure: nothing but the rules on validators keeps a half of one and a half of the other apart.
 CLIPS = (CAT, CAT[:MEDIA] + bytes(255 - byte for byte in CAT[MEDIA:]))
@@ -206,14 +208,26 @@ def test_a_chunked_body_that_breaks_is_gone_on_with_from_a_206_with_a_total(gate
 
 
 def test_what_was_announced_once_stays_announced() -> None:
-    """A WebM says nothing itself about its end: only the length of the first answer tells that it is cut."""
-    webm = whole(container="webm")
-    half = len(webm) // 2
-    first = http(200, webm[:half], {"ETag": '"w"', "Content-Length": str(len(webm))})
-    rest = {"ETag": '"w"', "Content-Range": f"bytes {half}-{len(webm) - 1}/*"}
-    with scripted(in_turn(first, http(206, webm[half:-9], rest, "chunked"), http(500))) as gateway:
+    """A clip that ends between two fragments looks whole: only the length of the first answer shows that it is cut."""
+    half, most, size = len(FRAGMENTS) // 2, FRAGMENTS.rindex(b"moof") - 4, len(FRAGMENTS)
+    first = http(200, FRAGMENTS[:half], {"ETag": '"w"', "Content-Length": str(size)})
+    rest = {"ETag": '"w"', "Content-Range": f"bytes {half}-{size - 1}/*"}
+    with scripted(in_turn(first, http(206, FRAGMENTS[half:most], rest, "chunked"), http(500))) as gateway:
         end, _ = converse(gateway, gateway.answer)
     assert isinstance(end, errors.WisdomGateError)
+
+
+@pytest.mark.parametrize("tail", [bytes(4), b"\n", b"TAG" + bytes(125), b"\0\0\1\0free"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_whole_clip_with_a_tail_is_stored(framing: str, tail: bytes) -> None:
+    for clip in (CAT, FRAGMENTS):
+        length = {"Content-Length": str(len(clip + tail))} if framing == "length" else {}
+        with scripted(in_turn(http(200, clip + tail, length, framing))) as gateway:
+            end, _ = converse(gateway, gateway.answer)
+        if clip == CAT or framing == "length":
+            assert end == clip + tail
+        else:  # a further fragment may have begun there
+            assert isinstance(end, errors.ContentError)
 
 
 def test_totals_that_contradict_each_other_never_end_in_a_mixed_clip(gateway: Gateway) -> None:
