@@ -130,7 +130,7 @@ def test_a_poll_that_fails_sleeps_too(mode: str, hook: WisdomGateHook, sandbox: 
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("video_id", ["", "  ", None, 5])
+@pytest.mark.parametrize("video_id", ["", "  ", None, True])
 def test_a_video_id_that_is_none_is_named_before_any_request(
     video_id: Any, mode: str, connection: dict[str, Any], sandbox: Sandbox, context: Context
 ) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_wisdomgate import (
     DEFAULT_BASE_URL,
@@ -21,6 +22,9 @@ from airflow_provider_wisdomgate import (
 )
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.settings import Secret, Settings, keys_in
+
+# The oldest common-compat that we take has none.
+mask_secret: Callable[[str], None] = getattr(sdk, "mask_secret", lambda secret: None)
 
 
 def read_settings(conn_id: str) -> Settings:
@@ -33,7 +37,7 @@ def read_settings(conn_id: str) -> Settings:
     fields = found.host, found.port, Secret(found.password or ""), found.extra_dejson
     del found  # its repr shows the key, and error reporters show the reprs of local variables
     settings = Settings.of(conn_id, *fields)
-    for key in keys_in(settings.query):  # urllib3 logs the URLs of requests, if asked for details
+    for key in keys_in(settings.query):  # urllib3 logs URLs, if asked for details
         mask_secret(key)
     return _with_its_files(conn_id, settings)
 

@@ -6,6 +6,7 @@ word means wait. What drifts between gateways stands in dialects.py, not in bran
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -280,6 +281,21 @@ def _ids(body: Mapping[str, Any]) -> set[str]:
     return {text for name in ID_NAMES if (text := text_of(body.get(name)))}
 
 
+def _has_id(body: Mapping[str, Any], video_id: str) -> bool:
+    ids = _ids(body)
+    return video_id in ids or _upstream_id(video_id) in set(map(_upstream_id, ids)) - {None}
+
+
+def _upstream_id(video_id: str) -> str | None:
+    """Return the provider and its id in an id of LiteLLM's, which gets further parts when it is polled (1.110.2)."""
+    try:
+        parts = base64.b64decode(f"{video_id.removeprefix('video_')}==").decode().split(";")
+    except ValueError:
+        return None
+    known = [part for part in parts if part.startswith(("litellm:", "video_id:"))]
+    return ";".join(known) if len(known) == 2 else None
+
+
 def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
     """Return the object of the video that was asked for, None if the answer has none.
 
@@ -288,7 +304,7 @@ def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
     if not isinstance(reply.json, dict):
         return None
     found = list(_objects(reply.json))
-    if mine := [each for each in found if _ids(each) and reply.video_id in (None, *_ids(each))]:
+    if mine := [each for each in found if _ids(each) and (reply.video_id is None or _has_id(each, reply.video_id))]:
         # An envelope may repeat the id beside a status of its own.
         return next((each for each in mine if _status_of(each) and not _is_envelope(each)), mine[0])
     others = (id_in(each, SURE_ID_NAMES) for each in found if _status_of(each))

@@ -211,7 +211,7 @@ DIALECTS: Mapping[str, Dialect] = {
         variants=False,
     ),
     "litellm": Dialect(
-        "litellm 1.108.7: proxy/video_endpoints/endpoints.py, types/videos/utils.py, and what it answered here",
+        "litellm 1.110.2: proxy/video_endpoints/endpoints.py, types/videos/utils.py, and what it answered here",
         words=IN_PROGRESS,
         new_id=_litellm_id,
         leaves_out=frozenset({"prompt"}),

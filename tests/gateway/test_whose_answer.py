@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -170,3 +171,30 @@ def test_content_that_is_missing_means_what_the_videos_own_object_says(
     with pytest.raises(errors.GatewayError) as caught, WisdomGateHook().open_content("video_1"):
         pass
     assert type(caught.value) is kind
+
+
+def litellm_id(*parts: str) -> str:
+    return f"video_{base64.b64encode(';'.join(('litellm:custom_llm_provider:openai', *parts)).encode()).decode()}"
+
+
+LISTED = litellm_id("model_id:any", "video_id:video_1")
+
+
+@both_clients
+@pytest.mark.parametrize(
+    ("named", "is_it"),
+    [
+        (litellm_id("model_id:any", "video_id:video_1", "deployment_id:0123"), True),
+        (LISTED.rstrip("="), True),
+        (litellm_id("model_id:any", "video_id:video_2", "deployment_id:0123"), False),
+        (litellm_id("model_id:any"), False),
+    ],
+    ids=["with its deployment", "without padding", "another video", "no video"],
+)
+def test_litellm_may_add_parts_to_an_id_that_is_polled(named: str, is_it: bool, send: Send, gateway: Gateway) -> None:
+    gateway.answer = in_turn(http(200, json.dumps({"id": named, "object": "video", "status": "queued"}).encode()))
+    call = routes.get_video(LISTED)
+    if is_it:
+        assert send(WisdomGateHook(), call).id == LISTED
+    else:
+        assert type(error_of(send, call)) is errors.UnexpectedReplyError

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat import sdk
 from airflow.providers.common.compat.sdk import DAG
 from airflow.serialization.helpers import serialize_template_field
 from scripted import Gateway, http, scripted
@@ -235,3 +236,11 @@ def test_a_gateway_that_cannot_be_reached_is_named_without_the_query(connect: Co
     with pytest.raises(errors.UnreachableError) as caught:
         WisdomGateHook().create_video("any", "a cat")
     assert "key-of" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(sdk, "redact"), reason="this common-compat masks nothing")
+def test_details_of_requests_in_a_log_have_no_key_of_the_query(connect: Connect, sandbox: Sandbox) -> None:
+    connect(host=f"{sandbox.url}?{QUERY}")
+    WisdomGateHook().test_connection()
+    (path,) = {request["path"] for request in sandbox.requests()}
+    assert sdk.redact(f"GET {path}") == "GET /v1/users/me/balance?api-version=2026-01-01&subscription-key=***"
