@@ -155,7 +155,7 @@ def show_kept(kept: Kept, conn_id: str) -> None:
 def _remains(kept: Kept, conn_id: str) -> dict[str, Any]:
     """Return what can be read of a damaged record: its size, its video ids, and how it begins, without the key."""
     read = kept.destination.find_any()
-    data = read[0] if read else b""
+    data = read.data if read else b""
     try:
         shown = WisdomGateHook(conn_id).settings.redact_bytes(data)
     except errors.ConfigurationError:  # without a connection no key is known
@@ -163,7 +163,7 @@ def _remains(kept: Kept, conn_id: str) -> dict[str, Any]:
     return {
         "uri": kept.destination.uri,
         "problem": kept.problem.message if kept.problem else None,
-        "bytes": len(data),
+        "bytes": read.size if read else 0,
         "video_ids": list(ids_in(shown)),
         "begins": shown[:SHOWN_BYTES].decode(errors="replace"),
     }

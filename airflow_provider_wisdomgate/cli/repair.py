@@ -173,8 +173,7 @@ def _forget(kept: Kept, _: str | None) -> Change:
         return Change(kept, _found(kept), forget(manifest, kept.state, age_at(place, manifest), place.clip_size()))
     if (read := place.find_any()) is None:
         raise _changed_meanwhile(place.uri)
-    data, found = read
-    return Change(kept, found, forget_damaged(place.uri, data, place.clip_size()))
+    return Change(kept, Found(None, read.version), forget_damaged(place.uri, read.data, place.clip_size()))
 
 
 def _found(kept: Kept) -> Found:

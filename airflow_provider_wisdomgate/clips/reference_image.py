@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores import open_store
-from airflow_provider_wisdomgate.clips.stores.base import storage_errors
+from airflow_provider_wisdomgate.clips.stores.base import NotAFileError, storage_errors
 from airflow_provider_wisdomgate.gateway.routes import (
     Part,
     Reference,
@@ -79,13 +79,17 @@ def read_reference_image(uri: str, at_most: int = MAX_REFERENCE_BYTES) -> Part:
     """
     try:
         with storage_errors(uri):
-            found = open_store(uri).read("")
+            found = open_store(uri).read("", at_most)
+    except errors.StorageError as error:
+        if isinstance(error.__cause__, NotAFileError):
+            raise errors.ConfigurationError(f"input_reference {error.__cause__}.") from error
+        raise
     except errors.ConfigurationError as error:
         raise errors.ConfigurationError(f"input_reference {error.message}", next_step=error.next_step) from error
     if found is None:
         raise errors.ConfigurationError(f"input_reference {uri!r} does not exist.")
     data = found.data
-    _checked_size(repr(uri), len(data), at_most)
+    _checked_size(repr(uri), len(data) if found.is_whole else found.size, at_most)
     for kind, is_kind in IMAGE_KINDS.items():
         if is_kind(data):
             return Part(f"reference.{kind}", data, f"image/{kind}")

@@ -18,9 +18,12 @@ from urllib.parse import quote
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores import STORES, open_store
 from airflow_provider_wisdomgate.clips.stores.base import (
+    MAX_RECORD_BYTES,
     ClipFile,
     Listed,
+    NotAFileError,
     Version,
+    Versioned,
     storage_error,
     storage_errors,
     unsafe_storage_is_allowed,
@@ -191,9 +194,11 @@ class Destination:
         :raises DamagedManifestError: it is one that cannot be read.
         """
         for delay in (*SPOILED_DELAYS, None):
-            read = self._store.read(MANIFEST)
+            read = self.find_any()
             if read is None:
                 return None
+            if not read.is_whole and is_record(read.data):
+                raise self.damaged(f" (it has {read.size} bytes, a record has {MAX_RECORD_BYTES} at most)")
             try:
                 manifest = Manifest.load(read.data, self.uri + MANIFEST)
                 if manifest.uri != self.uri:  # somebody renamed the folder: the place is where it was found
@@ -211,19 +216,27 @@ class Destination:
             time.sleep(delay)  # somebody may be writing it
         raise AssertionError  # the last delay is None
 
-    def damaged(self) -> errors.DamagedManifestError:
+    def damaged(self, why: str = "") -> errors.DamagedManifestError:
         """Return the error of a manifest that cannot be read."""
         return errors.DamagedManifestError(
-            f"{self.uri}{MANIFEST} is damaged: it is a record of this package that cannot be read, and may name a paid "
-            "video",
+            f"{self.uri}{MANIFEST} is damaged: it is a record of this package that cannot be read{why}, and may name a "
+            "paid video",
             next_step=" ".join(str(action) for action in damage_actions(self.uri)),
         )
 
     @_typed_errors
-    def find_any(self) -> tuple[bytes, Found] | None:
-        """Read the manifest's file as it is, readable or not: for a person who removes it. None if there is no file."""
-        read = self._store.read(MANIFEST)
-        return None if read is None else (read.data, Found(None, read.version))
+    def find_any(self) -> Versioned | None:
+        """Read the manifest's file as it is, readable or not, of a large one the beginning. None if there is no file.
+
+        :raises DestinationTakenError: it is a pipe, a device, a socket or a folder.
+        """
+        try:
+            return self._store.read(MANIFEST)
+        except NotAFileError as error:
+            raise errors.DestinationTakenError(
+                f"{self.uri}{MANIFEST}, the place of this clip's record: {error}",
+                next_step="Move it away, or give the task another destination.",
+            ) from error
 
     def read(self) -> Manifest | None:
         """Read the manifest, None if there is none."""
@@ -275,7 +288,7 @@ class Destination:
         return self._store.replace(MANIFEST, data, found.version) is not None
 
     def _stands_there(self, data: bytes | None) -> bool:
-        read = self._store.read(MANIFEST)
+        read = self.find_any()
         return (None if read is None else read.data) == data
 
     def update(self, decide: Callable[[Manifest | None], Manifest | None]) -> Manifest | None:

@@ -23,7 +23,7 @@ from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.ledger import rules
 from airflow_provider_wisdomgate.ledger.destination import MAX_TURNS, Destination, Found, OvertakenError
-from airflow_provider_wisdomgate.ledger.record import Manifest
+from airflow_provider_wisdomgate.ledger.record import Manifest, recorded
 from airflow_provider_wisdomgate.ledger.rules import Await, Claim, Done, Follow, MakeRequest, Step, Terms, Wanted
 from airflow_provider_wisdomgate.metrics import count
 
@@ -311,11 +311,11 @@ class ClipTask:
         Only bytes that name this claim: another task's half-written claim may be alive.
         """
         with suppress(errors.WisdomGateError, OvertakenError):
-            data, found = self.destination.find_any() or (b"", None)
-            text = data.rstrip(b"\0")
+            read = self.destination.find_any()
+            text = read.data.rstrip(b"\0") if read else b""
             is_own = self.mine.claim_id.encode() in text and self.mine.dump().startswith(text)
-            if is_own and text != self.mine.dump():
-                self.destination.swap(found, over)
+            if read and is_own and text != self.mine.dump():
+                self.destination.swap(Found(None, read.version), over)
 
     def _new_manifest(self, wanted: Wanted) -> Manifest:
         return Manifest(
@@ -325,7 +325,7 @@ class ClipTask:
             claimed_at=time.time(),
             video_id=wanted.video_id,
             fingerprint=wanted.fingerprint,
-            request=wanted.request,
+            request=recorded(wanted.request),
             made_by=self.terms.made_by,
             claim_seconds=None if wanted.video_id else wanted.attempt_seconds + MARGIN,
         )
@@ -555,7 +555,7 @@ class ClipTask:
         if now is None or not rules.is_about_same(now, self.mine) or now.phase != "created" or not now.sha256:
             return
         digest = now.sha256
-        if self.destination.clip_sha256() == digest:
+        if self.destination.clip_size() == now.size and self.destination.clip_sha256() == digest:
             self.destination.update(lambda found: rules.record_stored(found, self.mine, digest, time.time()))
         elif self.destination.age(now) > rules.PUBLISH_SECONDS:
             self.destination.update(lambda found: rules.retract(found, self.mine))

@@ -12,7 +12,7 @@ from typing import TypeVar
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination, Found, inside
 from airflow_provider_wisdomgate.ledger.driver import HALF_WRITTEN_SECONDS
-from airflow_provider_wisdomgate.ledger.record import BEGINNING, Manifest, begins_as_manifest
+from airflow_provider_wisdomgate.ledger.record import Manifest
 from airflow_provider_wisdomgate.ledger.rules import owns, state_of
 
 T = TypeVar("T")
@@ -20,9 +20,6 @@ R = TypeVar("R")
 
 # Manifests are read so many at a time: most of it is waiting for the store. A client of S3 keeps ten connections.
 READERS = 8
-# A manifest with eight records below it and long prompts has some hundred kilobytes. What is larger is somebody else's
-# file, or the request has images in it: its first bytes tell.
-MAX_MANIFEST_BYTES = 4 * 1024**2
 # A half-written manifest that stays the same for so many seconds has no writer any more.
 HALF_WRITTEN_WATCH = 5.0
 
@@ -73,26 +70,18 @@ def find_kept(folder: str, after: str = "", readers: int = READERS) -> Iterator[
 
 
 def list_places(folder: str, after: str = "") -> Iterator[Place]:
-    """Yield where manifests of a folder seem to stand: by name, and of large files by how they begin."""
+    """Yield where manifests of a folder seem to stand, by name."""
     anyone = Destination(inside(folder, "clip"))  # stands for the folder: what is listed are its siblings
     open_clips: list[tuple[str, int]] = []
     for file in anyone.siblings(after + MANIFEST if after else ""):
         # Between "x" and "x.json" a listing has only names that begin with "x".
         while open_clips and not file.name.startswith(open_clips[-1][0]):
             open_clips.pop()
-        is_small = file.size <= MAX_MANIFEST_BYTES
-        if file.name.endswith(MANIFEST) and (is_small or _begins_as_manifest(anyone.sibling(file.name))):
+        if file.name.endswith(MANIFEST):
             name = file.name.removesuffix(MANIFEST)
             if name and not name.endswith("/"):
                 yield Place(name, anyone.sibling(name), dict(open_clips).get(name))
         open_clips.append((file.name, file.size))
-
-
-def _begins_as_manifest(file: Destination) -> bool:
-    try:
-        return begins_as_manifest(file.read_range(0, len(BEGINNING)))
-    except errors.StorageError:
-        return True  # whoever reads all of it tells why
 
 
 def _read(place: Place) -> Kept | None:

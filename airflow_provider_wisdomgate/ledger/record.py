@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.clips.stores.base import MAX_RECORD_BYTES
 
 Phase = Literal["creating", "created", "stored", "failed"]
 
@@ -28,6 +30,14 @@ _MAYBE_NUMBER = (int, float, type(None))
 
 # No record of this package comes near this depth; a deeper one can be read and not be written.
 MAX_DEPTH = 64
+
+# Brackets and commas: JSON has at most so many values, and each costs a reader a hundred bytes.
+MAX_VALUES = 200_000
+# A claim fills at most this part of both limits. The rest is for what is recorded after the payment.
+CLAIM_SHARE = 0.9
+# Of a longer text in a request, such as an image in its fields, a record has the beginning, the length and the hash.
+LONGEST_TEXT = 65_536
+TEXT_BEGINS = 100
 
 # The types of a manifest's values. Anybody can write a file of that name.
 KINDS: dict[str, tuple[type, ...]] = {
@@ -109,16 +119,32 @@ class Manifest:
             record = record.previous
 
     def over(self, found: Manifest | None) -> Manifest:
-        """Return this record as a replacement of another."""
+        """Return this record as a replacement of another.
+
+        :raises ConfigurationError: the request alone is too large to be recorded.
+        """
         found_there = () if found is None else (found, *found.below)
         records = [replace(record, replaced=None).as_dict() for record in found_there]
-        while len(records) > MAX_REPLACED:
+        while len(records) > MAX_REPLACED or (records and not self._above(records)._leaves_room):
             lost = [number for number, record in enumerate(records) if number and record["phase"] == "creating"]
             del records[lost[-1] if lost else -1]
+        if not (new := self._above(records))._leaves_room:
+            raise errors.ConfigurationError(
+                f"The request is too large to be recorded: its record may have {MAX_RECORD_BYTES * CLAIM_SHARE:,.0f} "
+                f"bytes and {MAX_VALUES * CLAIM_SHARE:,.0f} values.",
+                next_step="Give less in fields and prompt, and files by URL.",
+            )
+        return new
+
+    def _above(self, records: list[dict[str, Any]]) -> Manifest:
         replaced: dict[str, Any] | None = None
         for record in reversed(records):
             replaced = {**record, "replaced": replaced} if replaced else record
         return replace(self, replaced=replaced)
+
+    @property
+    def _leaves_room(self) -> bool:
+        return _fits(json.dumps(self.as_dict(), indent=1, ensure_ascii=False).encode(errors="replace"), CLAIM_SHARE)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -141,9 +167,12 @@ class Manifest:
         except (ValueError, TypeError, RecursionError) as error:
             raise errors.WisdomGateError(f"A record that cannot be read again is not written: {error}") from error
         try:
-            return text.encode() + b"\n"
+            data = text.encode() + b"\n"
         except UnicodeEncodeError:  # half a character, which only the escaped form can hold
-            return json.dumps(values, indent=1).encode() + b"\n"
+            data = json.dumps(values, indent=1).encode() + b"\n"
+        if not _fits(data):
+            raise errors.WisdomGateError(f"A record of {len(data)} bytes is not written: it could not be read again.")
+        return data
 
     @classmethod
     def load(cls, data: bytes, uri: str) -> Manifest:
@@ -153,6 +182,8 @@ class Manifest:
         :raises DamagedManifestError: a later version of this package wrote it.
         """
         try:
+            if not _fits(data):
+                raise ValueError("too large")
             return cls.from_dict(_DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass")))
         except NewerVersionError as error:
             raise errors.DamagedManifestError(
@@ -191,6 +222,24 @@ class Manifest:
 
 
 FIELDS = tuple(field.name for field in fields(Manifest) if field.name != "unknown")
+
+
+def _fits(data: bytes, share: float = 1.0) -> bool:
+    """Whether a record has no more bytes and values than a reader takes."""
+    values = sum(map(data.count, (b",", b"[", b"{")))
+    return len(data) <= MAX_RECORD_BYTES * share and values <= MAX_VALUES * share
+
+
+def recorded(value: Any) -> Any:
+    """Return a request as it is recorded: without the bulk of long texts. A fingerprint is of the whole request."""
+    if isinstance(value, Mapping):
+        return {name: recorded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [recorded(each) for each in value]
+    if not isinstance(value, str) or len(value) <= LONGEST_TEXT:
+        return value
+    digest = hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
+    return f"{value[:TEXT_BEGINS]}... ({len(value)} characters, sha256 {digest})"
 
 
 def _is_deeper(value: Any, depth: int) -> bool:

@@ -41,7 +41,7 @@ from typing import Any, Literal
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.settings import without_default_port
 from airflow_provider_wisdomgate.gateway.video import Video
-from airflow_provider_wisdomgate.ledger.record import Manifest, NewerVersionError, ids_in, is_record
+from airflow_provider_wisdomgate.ledger.record import Manifest, NewerVersionError, ids_in, is_record, recorded
 
 IfExists = Literal["skip", "replace", "fail"]
 OnLostCreate = Literal["fail", "find", "create"]
@@ -1216,7 +1216,7 @@ def differences(found: Manifest, wanted: Wanted) -> str:
     if wanted.video_id is not None:
         here, there = (record.request.get("base_url") for record in (wanted, found))
         return f"video {found.video_id} of {there} there, video {wanted.video_id} of {here} wanted"
-    old, new = _flat(found.request), _flat(wanted.request)
+    old, new = _flat(recorded(found.request)), _flat(recorded(wanted.request))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     shown = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} wanted" for key in sorted(changed - PROMPT)]
     if changed & PROMPT:  # its words may be nobody's business here

@@ -15,9 +15,10 @@ from commands import CLIP, Cli, as_files, every_state, manifest
 from s3_server import Fault, Proxy, proxy_before
 from support import LocalPlace, S3Place, put_manifest, sha256
 
+from airflow_provider_wisdomgate.clips.stores.base import MAX_RECORD_BYTES
 from airflow_provider_wisdomgate.ledger import verify as verifying
 from airflow_provider_wisdomgate.ledger.destination import Destination
-from airflow_provider_wisdomgate.ledger.folder import MAX_MANIFEST_BYTES, find_kept
+from airflow_provider_wisdomgate.ledger.folder import find_kept
 
 
 @pytest.fixture
@@ -81,9 +82,10 @@ def test_a_damaged_record_is_listed_and_somebody_elses_file_is_not(cli: Cli, pla
 
 
 def test_a_record_of_a_request_with_images_in_it_is_listed_and_verified(cli: Cli, place: LocalPlace | S3Place) -> None:
-    image = "data:image/png;base64," + "A" * MAX_MANIFEST_BYTES
+    """Versions before 0.3 recorded them in full."""
+    image = "data:image/png;base64," + "A" * (MAX_RECORD_BYTES // 2)
     keep(place, "cat.mp4", request={"fields": {"images": [image]}}, sha256="ab" * 32)
-    place.write("somebody.json", b'{"phase": "' + bytes(MAX_MANIFEST_BYTES))
+    place.write("somebody.json", b'{"phase": "' + bytes(MAX_RECORD_BYTES))
     ran = cli("clips", "list", folder_uri(place), "-o", "json")
     assert (ran.status, [row["uri"] for row in json.loads(ran.out)]) == (0, [place.uri("cat.mp4")])
     assert "1 clips verified" in cli("clips", "verify", folder_uri(place)).lines[-1]

@@ -46,7 +46,7 @@ def test_an_image_that_is_gone_when_the_task_resumes_costs_no_clip(
 
 def test_a_folder_is_no_image(generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any) -> None:
     local.write("images/cat.png", PNG)
-    with pytest.raises(errors.StorageError, match=r"images.*directory"):
+    with pytest.raises(errors.ConfigurationError, match=r"images.* is no file but a folder"):
         generate(input_reference=local.uri("images")).execute(context())
     assert sandbox.requests() == []
 
@@ -58,3 +58,23 @@ def test_an_image_that_is_too_large_is_not_sent(
     with pytest.raises(errors.ConfigurationError, match=f"more than {MAX_REFERENCE_BYTES}"):
         generate(input_reference=local.uri("image.png")).execute(context())
     assert sandbox.requests() == []
+
+
+def test_an_image_in_fields_is_part_of_the_request_and_recorded_by_its_hash(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    image = "data:image/png;base64," + "A" * 3_000_000
+    first = generate(fields={"images": [image]}).execute(context())
+    assert generate(fields={"images": [image]}).execute(context(run_id="next")) == first
+    assert len(local.read("cat.mp4.json")) < 10_000
+    with pytest.raises(errors.DestinationTakenError, match=r"images: .* there, .* wanted"):
+        generate(fields={"images": [image + "B"]}).execute(context(run_id="next"))
+    assert sandbox.counts()["creates"] == 1
+
+
+def test_a_request_that_is_too_large_to_be_recorded_is_not_sent(
+    generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    with pytest.raises(errors.ConfigurationError, match=r"too large to be recorded.*fields"):
+        generate(fields={"frames": [0] * 1_000_000}).execute(context())
+    assert (sandbox.requests(), local.names()) == ([], [])

@@ -19,7 +19,7 @@ from airflow_provider_wisdomgate import hooks, killed
 from airflow_provider_wisdomgate.clips.stores.base import storage_errors
 from airflow_provider_wisdomgate.gateway import exchange, replies, retry, transport
 from airflow_provider_wisdomgate.ledger import driver, rules
-from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination
+from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination, Found
 from airflow_provider_wisdomgate.ledger.driver import ClipTask
 from airflow_provider_wisdomgate.operators import durable
 from airflow_provider_wisdomgate.polling import decisions
@@ -266,7 +266,7 @@ def _damage_is_absence() -> list[Any]:
         try:
             return real(self)
         except errors.DamagedManifestError:
-            return self.find_any()[1]
+            return Found(None, self.find_any().version)
 
     return [
         patch.object(Destination, "find", find),

@@ -19,13 +19,62 @@ from airflow_provider_wisdomgate import exceptions as errors
 # What a store calls one state of a file: an ETag, a generation, a hash. Only ever compared, and by the store itself.
 Version = Any
 
+# The limit of every record, for its writer and its readers: anybody can put a file of any size beside a clip. A record
+# has some kilobytes, with eight records below it and long prompts some hundred. Versions before 0.3 also recorded the
+# images of a request in full.
+MAX_RECORD_BYTES = 16 * 1024**2
+# Of a larger file only the beginning is read. It shows whether the file was a record, and names its video.
+HEAD_BYTES = 64 * 1024
+# Python sets aside what a read asks for, also for a small file.
+READ_BYTES = 256 * 1024
+
+
+class NotAFileError(OSError):
+    """A name leads to something that is no regular file. It is never read: a pipe blocks, and a device has no end."""
+
 
 @dataclass(frozen=True)
 class Versioned:
-    """A small file as it was read: its bytes, and the version that a change of it is conditional on."""
+    """A small file as it was read: its bytes, and the version that a change of it is conditional on.
+
+    :param more: the bytes that follow ``data`` in a file that is larger than the limit. ``data`` is its beginning then.
+    """
 
     data: bytes
     version: Version
+    more: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.more
+
+    @property
+    def size(self) -> int:
+        return len(self.data) + self.more
+
+
+def bytes_to_read(size: int | None, limit: int) -> int:
+    """Return how many bytes to ask for: one beyond the limit, since a file may grow, or the head of a larger file.
+
+    :param size: the bytes that the store announces; None if it announces nothing.
+    """
+    return HEAD_BYTES if size is not None and size > limit else limit + 1
+
+
+def versioned(data: bytes, size: int | None, limit: int, version: Version) -> Versioned:
+    """Return a file as it was read with the bound of :func:`bytes_to_read`; of one above the limit, only its head."""
+    if max(size := size or 0, len(data)) <= limit:
+        return Versioned(data, version)
+    return Versioned(data[:HEAD_BYTES], version, max(size, len(data)) - HEAD_BYTES)
+
+
+def read_up_to(read: Callable[[int], bytes], most: int) -> bytes:
+    """Read until the end or until ``most`` bytes. A client checks a body's length only if its end is read, too."""
+    parts = []
+    while most and (part := read(min(most, READ_BYTES))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -62,8 +111,11 @@ class Store(Protocol):
     def may_show_half(self) -> bool:
         """Whether a reader can see a file half-written by :meth:`create`. :meth:`replace` is not meant."""
 
-    def read(self, suffix: str) -> Versioned | None:
-        """Read a small file; None where there is none."""
+    def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
+        """Read a small file, of a larger one only the beginning; None if there is no file.
+
+        :raises NotAFileError: it is a folder, a pipe, a device or a socket.
+        """
 
     def age(self, suffix: str) -> float | None:
         """Return the seconds since a file was last written, both moments by the store's own clock.

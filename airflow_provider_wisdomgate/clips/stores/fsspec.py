@@ -25,11 +25,22 @@ from fsspec import AbstractFileSystem
 from fsspec.asyn import sync
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Versioned
+from airflow_provider_wisdomgate.clips.stores.base import (
+    MAX_RECORD_BYTES,
+    ClipFile,
+    Listed,
+    NotAFileError,
+    Versioned,
+    bytes_to_read,
+    versioned,
+)
 from airflow_provider_wisdomgate.clips.stores.uploads import PART_BYTES, SpooledClips
 
 # What filesystems call the moment or the version of a file's content; never the time it was last read.
 CHANGES = ("ETag", "etag", "generation", "mtime", "modified", "last_modified", "LastModified", "updated", "created")
+
+# What fsspec calls what is no regular file, and what we call it. Links are followed.
+NO_FILES = {"directory": "folder", "other": "pipe, device or socket"}
 
 
 class FsspecStore(SpooledClips):
@@ -52,13 +63,19 @@ class FsspecStore(SpooledClips):
     def may_show_half(self) -> bool:
         return has_exclusive_create(self._fs) or rename_of(self._fs) is None
 
-    def read(self, suffix: str) -> Versioned | None:
+    def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
         self._fs.invalidate_cache()  # a remembered size would cut what another process wrote since
+        path = self._path + suffix
         try:
-            data: bytes = self._fs.cat_file(self._path + suffix)
+            found = self._fs.info(path)
+            if found["type"] in NO_FILES:
+                raise NotAFileError(f"{path} is no file but a {NO_FILES[found['type']]}")
+            size = found.get("size")
+            # Some servers refuse any range of a file without bytes.
+            data = b"" if size == 0 else self._fs.cat_file(path, start=0, end=bytes_to_read(size, limit))
         except FileNotFoundError:
             return None
-        return Versioned(data, version_of(data))
+        return versioned(data, size, limit, version_of(data) + (f"+{size}" if size and size > limit else ""))
 
     def age(self, suffix: str) -> float | None:
         """Nothing here tells the filesystem's own time."""

@@ -12,7 +12,16 @@ from google.api_core.exceptions import NotFound, PreconditionFailed, RequestRang
 from google.cloud import storage
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import Address, ClipFile, Listed, Versioned, client_of
+from airflow_provider_wisdomgate.clips.stores.base import (
+    HEAD_BYTES,
+    MAX_RECORD_BYTES,
+    Address,
+    ClipFile,
+    Listed,
+    Versioned,
+    client_of,
+    versioned,
+)
 from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, ObjectStore, size_of
 
 # What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
@@ -38,7 +47,7 @@ class GCSStore(ObjectStore):
     def _blob(self, suffix: str = "") -> Any:
         return self._bucket.blob(self.key + suffix)
 
-    def read(self, suffix: str) -> Versioned | None:
+    def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
         for _ in range(READS):
             # The client does not show the generation of what it downloads: it is asked first, then held to.
             found = self._bucket.get_blob(self.key + suffix, timeout=TIMEOUT)
@@ -46,8 +55,12 @@ class GCSStore(ObjectStore):
                 return None
             with suppress(NotFound, PreconditionFailed):  # somebody changed it in between
                 # Not what was found: its own link to the bytes is the server's, and an emulator's breaks at a "?".
-                data = self._blob(suffix).download_as_bytes(if_generation_match=found.generation, timeout=TIMEOUT)
-                return Versioned(data, found.generation)
+                # Raw: the client would decode any amount out of a small object that is marked as gzip.
+                bound = {"end": HEAD_BYTES - 1, "checksum": None} if found.size > limit else {}
+                data = self._blob(suffix).download_as_bytes(
+                    if_generation_match=found.generation, raw_download=True, timeout=TIMEOUT, **bound
+                )
+                return versioned(data, found.size, limit, found.generation)
         raise errors.StorageError(f"{self.uri}{suffix} changed {READS} times while it was read.")
 
     def age(self, suffix: str) -> float | None:

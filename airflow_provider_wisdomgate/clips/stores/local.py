@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import io
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,8 +21,17 @@ from typing import IO, Any, BinaryIO
 from urllib.parse import quote
 
 from airflow_provider_wisdomgate import exceptions as errors
-from airflow_provider_wisdomgate.clips.stores.base import ClipFile, Listed, Version, Versioned
-from airflow_provider_wisdomgate.clips.stores.walk import files_below
+from airflow_provider_wisdomgate.clips.stores.base import (
+    MAX_RECORD_BYTES,
+    ClipFile,
+    Listed,
+    NotAFileError,
+    Version,
+    Versioned,
+    bytes_to_read,
+    read_up_to,
+    versioned,
+)
 
 # What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
@@ -35,6 +45,8 @@ NO_LOCKS = NOT_SUPPORTED | {errno.ENOLCK, errno.EBADF}
 # Where nothing can be locked, a partial file that nobody has written to for so long is a dead try's.
 ABANDONED_AFTER = 86400.0
 NO_LOCKS_HERE = "its file system has no locks: two changes at the same moment may both count"
+
+KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 
 class LocalStore:
@@ -53,12 +65,13 @@ class LocalStore:
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(self._path.name + suffix)
 
-    def read(self, suffix: str) -> Versioned | None:
+    def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
         try:
-            data = self._beside(suffix).read_bytes()
+            file = _open(self._beside(suffix))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Versioned(data, _version_of(data))
+        with file:
+            return _read(file, limit)
 
     def age(self, suffix: str) -> float | None:
         try:
@@ -143,7 +156,7 @@ class LocalStore:
             with file:
                 self._lock(file)
                 if _is_file_of(file, path):  # else it was replaced while we waited for the lock
-                    yield _version_of(file.read()) == version
+                    yield _read(file, MAX_RECORD_BYTES).version == version
                     return
 
     def _lock(self, file: IO[bytes]) -> None:
@@ -164,15 +177,15 @@ class LocalStore:
         return ClipFile(found.st_size, (found.st_ino, found.st_mtime_ns, found.st_size))
 
     def read_range(self, start: int, end: int) -> bytes:
-        with open(self._path, "rb") as file:
+        with _open(self._path) as file:
             file.seek(start)
-            return file.read(end - start)
+            return file.read(max(end - start, 0))
 
     def sibling(self, name: str) -> LocalStore:
         return LocalStore(self._path.parent / name)
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
-        return files_below(str(self._path.parent), "", after)
+        return _files_below(str(self._path.parent), after)
 
     @contextmanager
     def _written_file(self, data: bytes) -> Iterator[Path]:
@@ -243,15 +256,68 @@ class _WrittenBehind(io.FileIO):
         return written
 
 
-def _version_of(data: bytes) -> Version:
-    return hashlib.sha256(data).hexdigest()
+def _version_of(data: bytes, size: int | None = None) -> Version:
+    return hashlib.sha256(data).hexdigest() + (f"+{size}" if size is not None and size > MAX_RECORD_BYTES else "")
+
+
+def _read(file: BinaryIO, limit: int) -> Versioned:
+    size = os.fstat(file.fileno()).st_size
+    data = read_up_to(file.read, bytes_to_read(size, limit))
+    return versioned(data, size, limit, _version_of(data, size))
+
+
+def _open(path: Path, mode: int = os.O_RDONLY) -> BinaryIO:
+    """Open a regular file, without waiting for anybody.
+
+    Its name is looked at first, because opening a pipe or a device can disturb others. But only what was opened counts:
+    the name may lead elsewhere by then.
+
+    :raises NotAFileError: it is something else.
+    """
+    _require_file(path, path.stat())
+    handle = os.open(path, mode | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        _require_file(path, os.fstat(handle))
+    except BaseException:
+        os.close(handle)
+        raise
+    return open(handle, "rb" if mode == os.O_RDONLY else "r+b")
+
+
+def _require_file(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = KINDS.get(stat.S_IFMT(found.st_mode), "device")
+        raise NotAFileError(f"{path} is no file but a {kind}")
 
 
 def _open_for_locking(path: Path) -> BinaryIO:
     try:
-        return open(path, "r+b")  # NFS locks exclusively only what is open for writing
+        return _open(path, os.O_RDWR)  # NFS locks exclusively only what is open for writing
     except PermissionError:  # written by another user: a local file can be locked all the same
-        return open(path, "rb")
+        return _open(path)
+
+
+def _files_below(folder: str, after: str) -> Iterator[Listed]:
+    """Walk a folder in the order in which object stores list keys: there a folder's name ends in a slash.
+
+    Only regular files are listed, and no symbolic link is followed.
+    """
+    waiting = [""]  # names below the folder, the next one at the end; not recursive: paths can be 2,000 folders deep
+    while waiting:
+        name = waiting.pop()
+        path = os.path.join(folder, name)
+        with suppress(*([FileNotFoundError] if name else [])):  # somebody removed it
+            if name and not name.endswith("/"):
+                yield Listed(name, os.lstat(path).st_size)
+                continue
+            with os.scandir(path) as entries:  # closed before its folders are opened: depth costs no handles
+                found = [
+                    name + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+                ]
+            found = [each for each in found if each > after or (each.endswith("/") and after.startswith(each))]
+            waiting += sorted(found, reverse=True)
 
 
 def _is_same_file(one: Path, other: Path) -> bool:

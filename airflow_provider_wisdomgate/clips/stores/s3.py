@@ -10,7 +10,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
@@ -19,12 +19,16 @@ from botocore.exceptions import ClientError
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.base import (
+    MAX_RECORD_BYTES,
     Address,
     ClipFile,
     Listed,
     Versioned,
+    bytes_to_read,
     client_of,
+    read_up_to,
     unsafe_storage_is_allowed,
+    versioned,
 )
 from airflow_provider_wisdomgate.clips.stores.uploads import (
     MARK,
@@ -67,14 +71,17 @@ class S3Store(ObjectStore):
             raise
         return head
 
-    def read(self, suffix: str) -> Versioned | None:
+    def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
         try:
             found = self._client.get_object(**self._at(suffix))
         except ClientError as error:
             if code_of(error) == "NoSuchKey":
                 return None
             raise
-        return Versioned(found["Body"].read(), found["ETag"])
+        size = found.get("ContentLength")
+        with closing(found["Body"]) as body:
+            data = read_up_to(body.read, bytes_to_read(size, limit))
+        return versioned(data, size, limit, found["ETag"])
 
     def age(self, suffix: str) -> float | None:
         head = self._head(suffix)
@@ -141,8 +148,8 @@ class S3Store(ObjectStore):
             if status_of(error) == 416:
                 return b""
             raise
-        data: bytes = found["Body"].read()
-        return data
+        with closing(found["Body"]) as body:  # a server that ignores ranges sends all of it
+            return read_up_to(body.read, end - start)
 
     def siblings(self, after: str = "") -> Iterator[Listed]:
         folder = self.folder
