@@ -45,6 +45,12 @@ FORM_EXTRAS = {
         "documented.",
         "type": "string",
     },
+    "content_from": {
+        "label": "Content from",
+        "description": "Where a finished clip is fetched from: route (the content route), address (the one that the "
+        "video's object names), or either (the route, and the address if the route does not serve it). Unset: either.",
+        "type": "string",
+    },
 }
 
 

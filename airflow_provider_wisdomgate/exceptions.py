@@ -156,6 +156,9 @@ class BalanceTooLowError(WisdomGateError, AirflowFailException):
 class GatewayError(WisdomGateError):
     """The gateway answered, with an error."""
 
+    is_hearsay = False
+    """Whether missing content is not the word of the gateway's content route: then it gives no video up. Not kept."""
+
 
 class AuthenticationError(GatewayError, AirflowFailException):
     """401. The gateway does not take the key."""

@@ -25,12 +25,12 @@ from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.account import check_account, send_create
 from airflow_provider_wisdomgate.gateway.client import Client
 from airflow_provider_wisdomgate.gateway.connection import form_behaviour, form_widgets, read_settings
-from airflow_provider_wisdomgate.gateway.content import Content
+from airflow_provider_wisdomgate.gateway.content import Content, open_a_source
 from airflow_provider_wisdomgate.gateway.pages import all_videos
 from airflow_provider_wisdomgate.gateway.retry import ONCE, RetryPolicy
 from airflow_provider_wisdomgate.gateway.settings import Settings
 from airflow_provider_wisdomgate.gateway.transport import check_deferrable, configure
-from airflow_provider_wisdomgate.gateway.video import Video, missing_content
+from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.ledger.destination import Destination, resolve_destination
 from airflow_provider_wisdomgate.ledger.driver import GONE, ClipTask, StoredVideo
 from airflow_provider_wisdomgate.ledger.rules import Claim, Done, IfExists, Terms, Wanted
@@ -40,8 +40,6 @@ from airflow_provider_wisdomgate.polling.decisions import Ended, PollAgain, Wait
 ID_REMEDY = "Give the id that a create returned."
 # The pauses of a download by id until it gives content up that is not there.
 CONTENT_GRACE = (1.0, 2.0, 4.0, 8.0, 16.0)
-# If the content route answers so, the video's own object decides.
-ASK_THE_VIDEO = (errors.VideoNotFoundError, errors.VideoExpiredError, errors.ModerationError, errors.VideoFailedError)
 
 
 class WisdomGateHook(HttpHook):
@@ -49,7 +47,7 @@ class WisdomGateHook(HttpHook):
 
     :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
         ``storage_path``, ``requests_per_minute``, ``timeout`` (seconds without a byte), ``min_balance``,
-        ``create_as``, and what an HTTP connection understands (proxies, verify, cert, custom headers).
+        ``create_as``, ``content_from``, and what an HTTP connection understands (proxies, verify, cert, headers).
 
     Every method raises the typed errors of :mod:`airflow_provider_wisdomgate.exceptions`.
     """
@@ -301,22 +299,28 @@ class WisdomGateHook(HttpHook):
     def open_content(
         self, video_id: str, offset: int = 0, validator: str | None = None, *, may_recreate: bool = False
     ) -> Iterator[Content]:
-        """Open a video's content once; see :meth:`gateway.client.Client.content`.
+        """Open a video's content once, at the content route or at the clip's own address.
 
-        A 404 means not there yet, expired, failed or unknown: then the video's own object decides.
+        See :func:`gateway.content.open_a_source` and :meth:`gateway.client.Client.content`.
 
         :param may_recreate: see :func:`gateway.video.failure_of`.
         """
         with ExitStack() as stack:
+
+            def open_at(address: str | None = None) -> Content:
+                return stack.enter_context(self.client.content(video_id, offset, validator, address))
+
+            def get_video() -> Video:
+                return self.client.send(routes.get_video(video_id))
+
+            def opened() -> Content:
+                return open_a_source(self.settings.content_from, open_at, get_video, may_recreate=may_recreate)
+
             try:
-                try:
-                    content = stack.enter_context(self.client.content(video_id, offset, validator))
-                except errors.AuthenticationError:
-                    self._forget_connection()
-                    content = stack.enter_context(self.client.content(video_id, offset, validator))
-            except ASK_THE_VIDEO as error:
-                raise missing_content(self.get_video(video_id), error, may_recreate=may_recreate) from error
-            self._content = content
+                self._content = content = opened()
+            except errors.AuthenticationError:
+                self._forget_connection()
+                self._content = content = opened()
             try:
                 yield content
             finally:

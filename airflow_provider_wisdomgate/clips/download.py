@@ -36,6 +36,7 @@ class PartialClip:
     control: Control
     validator: str | None = None
     total: int | None = None
+    host: str | None = None
 
     def __post_init__(self) -> None:
         self.start_over()
@@ -64,7 +65,7 @@ class PartialClip:
             announced = self.total if is_same else None
             self.start_over()
             self.total = announced  # what was once said of this very file still holds
-        self.validator = content.validator
+        self.validator, self.host = content.validator, content.host
         self.total = self.total if content.total is None else content.total
         for chunk in content.chunks():
             self.control.check()
@@ -93,6 +94,7 @@ class PartialClip:
             "duration": clip.duration,
             "width": clip.width,
             "height": clip.height,
+            "content_host": self.host,
         }
 
 

@@ -8,7 +8,7 @@ cannot be sent, a proxy's login) never gets to them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import requests
@@ -16,6 +16,7 @@ import requests
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.control import Control
 from airflow_provider_wisdomgate.gateway.content import Content, Unshown, read_body
+from airflow_provider_wisdomgate.gateway.elsewhere import named_address
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
     MAX_REPLY,
@@ -111,7 +112,8 @@ class Client:
         self, call: Call[Any], more_headers: Mapping[str, str] | None = None
     ) -> Iterator[tuple[requests.Response, bool]]:
         """Send once and follow redirects; yield the answer, its body unread, and whether the gateway itself gave it."""
-        url, same_origin = self.settings.url_of(call.path), True
+        route = self.settings.url_of(call.path)
+        url, same_origin = next_hop(route, call.address) if call.address else (route, True)
         body, content_type = encode_body(call)
         for _ in range(MAX_REDIRECTS):
             headers = {
@@ -119,7 +121,8 @@ class Client:
                 **content_type,
                 **(more_headers or {}),
             }
-            with typed_errors(url), redacted_log(self.settings.redactor):
+            guard = nullcontext() if url == route else named_address(self.settings, url, is_own=same_origin)
+            with guard, typed_errors(url), redacted_log(self.settings.redactor):
                 response = self._request(call, url, headers, body)
             with response:
                 location = response.headers.get("location")
@@ -152,20 +155,23 @@ class Client:
         )
 
     @contextmanager
-    def content(self, video_id: str, offset: int = 0, validator: str | None = None) -> Iterator[Content]:
+    def content(
+        self, video_id: str, offset: int = 0, validator: str | None = None, address: str | None = None
+    ) -> Iterator[Content]:
         """Open a video's content for reading, from ``offset`` where the gateway allows it. Sends once.
 
         :param validator: the strong ETag that the bytes before ``offset`` came with.
+        :param address: the clip's own address, to ask in place of the content route.
         :raises GatewayError: the answer is no video; its typed error.
         """
-        call = get_content(video_id)
+        call = get_content(video_id, address)
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         if offset and validator:
             headers["If-Range"] = validator
         with self._redacted_errors(), self._open(call, headers) as (response, is_own):
             if offset and response.status_code == 416:
                 raise errors.ContentError("The gateway says that no bytes follow, but the clip is not whole.")
-            content = Content(response, offset)
+            content = Content(response, offset, is_own=is_own)
             # A resumed body begins in the middle of the clip: only the beginning can be told from text.
             if response.status_code != 206 and not is_media(response.status_code, content.head):
                 body = self.settings.redact_bytes(content.read_all(MAX_REPLY))

@@ -1,27 +1,40 @@
-"""A video's bytes as they come from the gateway: where they begin, how many there are, what they are."""
+"""A video's bytes as they come: which source has them, where they begin, how many there are, what they are."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.dialects import NOT_SERVED_STATUSES
 from airflow_provider_wisdomgate.gateway.encodings import decoder_of
 from airflow_provider_wisdomgate.gateway.transport import typed_errors
+from airflow_provider_wisdomgate.gateway.video import Video, missing_content
 
 CHUNK = 1024 * 1024
+# If the content route answers so, the video's own object decides.
+ASK_THE_VIDEO = (errors.VideoNotFoundError, errors.VideoExpiredError, errors.ModerationError, errors.VideoFailedError)
+# So it may refuse a clip that it does not serve, in whatever words, besides the statuses of NOT_SERVED_STATUSES.
+NOT_SERVED = (*ASK_THE_VIDEO, errors.AuthenticationError, errors.PermissionDeniedError)
+# The address of a clip is asked for so often in a row: a gateway may repeat one whose signature has expired.
+ADDRESSES = 2
+
+log = logging.getLogger(__name__)
 
 
 class Content:
     """A video's bytes as they come, decoded. ``offset`` is where they begin, ``total`` the whole size if it is said.
 
     ``validator`` is the strong ETag of what they are of; None where there is none, and where they came encoded: then
-    nothing can be appended to them later.
+    nothing can be appended to them later. ``host`` is where they come from, None for the gateway's own.
     """
 
-    def __init__(self, response: requests.Response, wanted_offset: int) -> None:
+    def __init__(self, response: requests.Response, wanted_offset: int, *, is_own: bool = True) -> None:
         self._response = response
+        self.host = None if is_own else urlsplit(response.url).netloc.rpartition("@")[2]
         headers = response.headers
         self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_encoded = decoder_of(headers.get("content-encoding"), response.status_code).is_encoded
@@ -54,6 +67,77 @@ class Content:
             getattr(raw, "shutdown", raw.close)()
         except (OSError, RuntimeError, ValueError):  # it is over already: there is nothing to shut down
             raw.close()
+
+
+def open_a_source(
+    source: str, open_at: Callable[[str | None], Content], get_video: Callable[[], Video], *, may_recreate: bool
+) -> Content:
+    """Open a clip at the content route or, if that does not serve it, at the address that its video's object names.
+
+    :param source: the connection's ``content_from``.
+    :param open_at: opens an address, or the content route for None.
+    :param get_video: polls the video.
+    :param may_recreate: see :func:`gateway.video.failure_of`.
+    :raises GatewayError: the route's, or the typed error of what the video's own object says.
+    """
+    refusal = None
+    if source != "address":
+        try:
+            return open_at(None)
+        except errors.GatewayError as error:
+            refusal = error
+            is_not_served = isinstance(error, NOT_SERVED) or error.status in NOT_SERVED_STATUSES
+            if not isinstance(error, ASK_THE_VIDEO) and (source == "route" or not is_not_served):
+                raise
+    try:
+        video = get_video()
+    except errors.WisdomGateError:
+        if refusal is not None and refusal.is_transient:
+            raise refusal from None
+        raise
+    if source != "route" and video.is_done and (video.address or refusal is None):
+        return _open_address(video, refusal, open_at, get_video, may_recreate)
+    if refusal is not None and not isinstance(refusal, ASK_THE_VIDEO):
+        raise refusal
+    raise missing_content(video, refusal or _no_address(), may_recreate=may_recreate) from refusal
+
+
+def _open_address(
+    video: Video,
+    refusal: errors.GatewayError | None,
+    open_at: Callable[[str | None], Content],
+    get_video: Callable[[], Video],
+    may_recreate: bool,
+) -> Content:
+    """Open the address that the gateway has just named.
+
+    :param refusal: the content route's; None if it was not asked.
+    :raises ContentMissingError: the address does not serve the clip. Hearsay if the content route did not say so, too.
+    """
+    is_missing = isinstance(refusal, ASK_THE_VIDEO)
+    why: errors.WisdomGateError = _no_address()
+    for turn in range(ADDRESSES):
+        video = get_video() if turn else video
+        if not video.is_done or not video.address:
+            break
+        try:
+            content = open_at(video.address)
+        except errors.UnexpectedReplyError as error:
+            why = error
+        except errors.UnreachableError as error:
+            if not is_missing:
+                raise
+            why = error  # the route may have the content later, and that is worth more patience
+        else:
+            log.info("Video %s: its clip comes from its own address, at %s", video.id, content.host or "the gateway")
+            return content
+    missing = missing_content(video, refusal or _no_address(), may_recreate=may_recreate)
+    missing.message, missing.is_hearsay = f"{missing.message}. {why.message}", not is_missing
+    raise missing from refusal
+
+
+def _no_address() -> errors.UnexpectedReplyError:
+    return errors.UnexpectedReplyError('Its object names no address of the clip, and content_from is "address"')
 
 
 def extent_of(status: int, headers: Mapping[str, str], wanted_offset: int) -> tuple[int, int | None]:

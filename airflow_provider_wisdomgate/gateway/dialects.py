@@ -156,6 +156,9 @@ FILTERS_STATUSES = frozenset({403, 451})
 KEYS_STATUSES = frozenset({401, 402, 403})
 VIDEOS_ERRORS = (errors.VideoExpiredError, errors.VideoNotFoundError, errors.VideoNotReadyError)
 
+# Answers of the content route that a finished object's own address may replace: not let in, not there, no such route.
+NOT_SERVED_STATUSES = frozenset({401, 402, 403, 404, 405, 410, 501})
+
 # The names of a video's id, the surest first. A bare integer in `id` is a row number: every other sure name precedes.
 SURE_ID_NAMES = ("id", "task_id", "video_id", "generation_id", "taskId", "videoId", "generationId")
 # The last of them name a request or a job in errors as well.

@@ -194,6 +194,21 @@ def raise_content_error(reply: Reply) -> None:
     raise error
 
 
+def raise_address_error(reply: Reply) -> None:
+    """Raise the typed error for an answer of the clip's own address that is not a video.
+
+    Its words are a storage's, about itself. Only its status counts: for a fault, ask again; for all else, elsewhere.
+    """
+    passes = reply.status >= 500 or issubclass(_strangers_error(reply.status), errors.RateLimitedError)
+    kind = errors.GatewayFaultError if passes or reply.status in (408, 425) else errors.UnexpectedReplyError
+    raise kind(
+        f"The clip's own address answered HTTP {reply.status} and no video",
+        status=reply.status,
+        video_id=reply.video_id,
+        retry_after=retry_after_of(reply.headers, reply.at),
+    )
+
+
 def is_media(status: int, head: bytes) -> bool:
     """Whether a content answer is to be taken for the clip: by its first bytes, whatever the header says.
 

@@ -20,6 +20,7 @@ from airflow_provider_wisdomgate.gateway.replies import (
     parse_object,
     parse_page,
     parse_video,
+    raise_address_error,
     raise_content_error,
 )
 from airflow_provider_wisdomgate.gateway.video import Video
@@ -64,6 +65,7 @@ class Call(Generic[T]):
         them; nothing here relies on it.
     :param form: a list is sent as repeated parts of one name.
     :param reference_sha256: the hash of a create's reference, or of each of several.
+    :param address: where to send it in place of ``path``: a URL that an answer named, perhaps signed.
     """
 
     method: str
@@ -77,6 +79,7 @@ class Call(Generic[T]):
     is_long: bool = False
     idempotency_key: str | None = None
     reference_sha256: str | list[str] | None = None
+    address: str | None = field(default=None, repr=False)
 
 
 def longest_attempt(call: Call[Any]) -> float:
@@ -172,9 +175,13 @@ def get_video(video_id: str) -> Call[Video]:
     return Call("GET", _video_path(video_id), parse_video, video_id=video_id)
 
 
-def get_content(video_id: str) -> Call[None]:
-    """``GET /videos/{id}/content``. Its body is streamed; only an answer that is no video is parsed."""
-    return Call("GET", f"{_video_path(video_id)}/content", raise_content_error, video_id=video_id, is_long=True)
+def get_content(video_id: str, address: str | None = None) -> Call[None]:
+    """``GET /videos/{id}/content``. Its body is streamed; only an answer that is no video is parsed.
+
+    :param address: the clip's own address, to ask in place of the route.
+    """
+    parse = raise_address_error if address else raise_content_error
+    return Call("GET", f"{_video_path(video_id)}/content", parse, video_id=video_id, is_long=True, address=address)
 
 
 def list_videos(after: str | None = None) -> Call[Page]:

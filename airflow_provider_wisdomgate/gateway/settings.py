@@ -15,8 +15,9 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.foreign import SHORTEST_SECRET, Redactor
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as")
-ENCODINGS = ("form", "json")
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as", "content_from")
+# The values of extras that are words.
+CHOICES: Mapping[str, tuple[str, ...]] = {"create_as": ("form", "json"), "content_from": ("route", "address", "either")}
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
 HTTP_EXTRAS = frozenset(
     {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
@@ -58,6 +59,7 @@ class Settings:
     storage_path: str | None = None
     min_balance: float | None = None
     create_as: str | None = None
+    content_from: str = "either"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
@@ -86,7 +88,8 @@ class Settings:
             requests_per_minute=None if rpm is None else max(1, int(rpm)),
             storage_path=known.get("storage_path"),
             min_balance=_positive(conn_id, known, "min_balance"),
-            create_as=_encoding(conn_id, known.get("create_as")),
+            create_as=_choice(conn_id, known, "create_as"),
+            content_from=_choice(conn_id, known, "content_from") or "either",
             headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
             proxies=read_proxies(known.get("proxies", known.get("proxy"))),
             verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),
@@ -141,11 +144,13 @@ def _positive(conn_id: str, extra: Mapping[str, Any], name: str, most: float = i
     return number
 
 
-def _encoding(conn_id: str, value: Any) -> str | None:
-    if value is None or (isinstance(value, str) and value in ENCODINGS):
+def _choice(conn_id: str, extra: Mapping[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is None or (isinstance(value, str) and value in CHOICES[name]):
         return value
+    *others, last = map(repr, CHOICES[name])
     raise errors.ConfigurationError(
-        f"Connection {conn_id!r}: extra 'create_as' must be 'form' or 'json', not {value!r}."
+        f"Connection {conn_id!r}: extra {name!r} must be {', '.join(others)} or {last}, not {value!r}."
     )
 
 

@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
@@ -182,6 +182,8 @@ asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=
 # Gets the first bytes of the next answer as they come from the socket; None for an answer whose loss costs nothing.
 first_bytes: ContextVar[bytearray | None] = ContextVar("first_bytes", default=None)
 MAX_FIRST_BYTES = 256 * 1024
+# Gets the IP address that a connection has reached and may raise, before anything is sent there; None: anything goes.
+check_reached: ContextVar[Callable[[str], None] | None] = ContextVar("check_reached", default=None)
 
 
 class _InTime(io.RawIOBase):
@@ -287,6 +289,16 @@ class _Patient:
 
     response_class = _Answer
     sock: socket.socket
+
+    def _new_conn(self) -> socket.socket:
+        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
+        if (check := check_reached.get()) is not None:
+            try:
+                check(sock.getpeername()[0])
+            except BaseException:
+                sock.close()
+                raise
+        return sock
 
     def connect(self) -> None:
         is_connected.set(False)

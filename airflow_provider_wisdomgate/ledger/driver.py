@@ -515,7 +515,8 @@ class ClipTask:
 
     def _raise_if_expired(self, video: Video, error: errors.WisdomGateError, asked_at: float) -> None:
         expires_at = video.expires_at or self.mine.expires_at
-        if isinstance(error, errors.ContentMissingError) and rules.is_expired(self.mine, expires_at, asked_at):
+        is_confirmed = isinstance(error, errors.ContentMissingError) and not error.is_hearsay
+        if is_confirmed and rules.is_expired(self.mine, expires_at, asked_at):
             facts = {**error.facts, "expires_at": expires_at}
             raise errors.VideoExpiredError("The clip's time at the gateway is over", **facts) from error
 

@@ -42,7 +42,7 @@ TEXT_BEGINS = 100
 # The types of a manifest's values. Anybody can write a file of that name.
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("phase", "claim_id", "uri"), (str,)),
-    **dict.fromkeys(("video_id", "fingerprint", "sha256", "content_type", "answer"), (str, type(None))),
+    **dict.fromkeys(("video_id", "fingerprint", "sha256", "content_type", "content_host", "answer"), (str, type(None))),
     **dict.fromkeys(("created_at", "expires_at", "stored_at", "duration"), _MAYBE_NUMBER),
     **dict.fromkeys(("claim_seconds", "lost_at", "killed_at"), _MAYBE_NUMBER),
     **dict.fromkeys(("size", "width", "height"), (int, type(None))),
@@ -54,8 +54,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "version": (int,),
 }
 
-# Left out if unset: they describe a claim, a kill or a replacement that is under way.
-ONLY_IF_SET = ("claim_seconds", "lost_at", "killed_at", "answer", "replaced")
+# Left out if unset: they describe a claim, a kill or a replacement that is under way, or where an odd clip came from.
+ONLY_IF_SET = ("claim_seconds", "lost_at", "killed_at", "answer", "replaced", "content_host")
 
 # The chain of replaced records is bounded. Beyond this depth a lost create is dropped first, then the oldest record.
 MAX_REPLACED = 8
@@ -71,6 +71,7 @@ class Manifest:
     :param lost_at: in phase ``creating``: when the owner gave up on the answer to its create.
     :param answer: in phase ``creating``: what came in place of an answer with an id, redacted, at most 500 characters.
     :param killed_at: in phase ``created``: when a person killed the task, which then asked the gateway to delete it.
+    :param content_host: the host that the clip came from, if it is not the gateway's own.
     :param replaced: the record that this one replaced. It comes back if this one fails.
     :param unknown: fields that a later version wrote. Every rewrite keeps them.
     """
@@ -90,6 +91,7 @@ class Manifest:
     size: int | None = None
     sha256: str | None = None
     content_type: str | None = None
+    content_host: str | None = None
     duration: float | None = None
     width: int | None = None
     height: int | None = None

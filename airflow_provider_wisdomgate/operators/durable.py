@@ -233,7 +233,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
             with self._accounting_for(context, clip):
                 stored = clip.finish(wait_for_video, self.hook.open_paid_content, self._content_wait(clip, wait))
         except (*GONE, errors.OutputModerationError) as error:
-            if not clip.may_recreate(error):
+            if error.is_hearsay or not clip.may_recreate(error):
                 if isinstance(error, GONE):
                     error.advise(rules.gone_advice(clip.mine), replace=True)
                 raise

@@ -28,7 +28,7 @@ from airflow_provider_wisdomgate.sandbox.create_request import (
     read_directives,
 )
 from airflow_provider_wisdomgate.sandbox.dialects import Dialect
-from airflow_provider_wisdomgate.sandbox.directives import explain
+from airflow_provider_wisdomgate.sandbox.directives import explain, named
 from airflow_provider_wisdomgate.sandbox.outages import Outages
 from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED, encoded, error
 from airflow_provider_wisdomgate.sandbox.request_body import read_fields
@@ -57,6 +57,11 @@ class GatewayState:
     def signature(self, video_id: str) -> str:
         return hmac.new(self.secret, video_id.encode(), hashlib.sha256).hexdigest()
 
+    def address(self, video_id: str, signature: str | None = None) -> str:
+        """Return a clip's address at the storage."""
+        signature = self.signature(video_id) if signature is None else signature
+        return f"{self.storage_url}/signed/{quote(video_id, safe='')}?signature={quote(signature)}"
+
 
 def _gateway(request: Request) -> GatewayState:
     gateway = request.app.state.gateway
@@ -81,7 +86,7 @@ async def _misbehave(fault: str | None, request: Request) -> ASGIApp | None:
     if fault in FIXED:
         return FIXED[fault].response()
     if fault == "401-quoting":
-        return error(401, f"Incorrect API key provided: {request.headers['authorization']}")
+        return error(401, f"Incorrect API key provided: {request.headers.get('authorization')}")
     if fault == "slow":
         await asyncio.sleep(SLOW_SECONDS)
     endless: dict[str | None, ASGIApp] = {"drop": Drop(), "hang": Hang()}
@@ -148,8 +153,13 @@ async def poll(request: Request) -> ASGIApp:
     dialect = _dialect(request)
     told, status = dialect.tell(video.as_object(), str(request.base_url)), dialect.failed_status
     if told["status"] != "failed" or status == 200:
-        return _tell(told, fault)
+        return _tell(_with_address(told, video, _gateway(request)), fault)
     return _tell({**told, "error": {**told["error"], "code": status}}, fault, status)
+
+
+def _with_address(told: dict[str, Any], video: Video, gateway: GatewayState) -> dict[str, Any]:
+    name = video.create_request.directives.address
+    return told | named(name, gateway.address(video.id)) if name and video.phase(video.age) == "completed" else told
 
 
 async def content(request: Request) -> ASGIApp:
@@ -167,9 +177,8 @@ async def content(request: Request) -> ASGIApp:
     if reply := await _misbehave(fault, request):
         return reply
     if fault in ("redirect", "redirect-403") or (fault is None and dialect.redirects):
-        signature = gateway.signature(video.id) if fault != "redirect-403" else "of something that is not there yet"
-        name = f"{quote(video.id, safe='')}?signature={quote(signature)}"
-        return RedirectResponse(f"{gateway.storage_url}/signed/{name}", 302)
+        signature = None if fault != "redirect-403" else "of something that is not there yet"
+        return RedirectResponse(gateway.address(video.id, signature), 302)
     if fault is None and not dialect.ranges:
         fault = "no-range"
     return await _deliver(video, gateway, fault, variant if dialect.variants else "video")
@@ -238,7 +247,8 @@ async def signed(request: Request) -> ASGIApp:
         request.query_params.get("signature", "").encode(), gateway.signature(video.id).encode()
     ):
         return PlainTextResponse("<Error><Code>SignatureDoesNotMatch</Code></Error>", 403)
-    return await _deliver(video, gateway, None)
+    fault = gateway.store.next_fault("storage", video.id, video.create_request) if request.method == "GET" else None
+    return await _misbehave(fault, request) or await _deliver(video, gateway, fault)
 
 
 async def _http_error(request: Request, exc: Exception) -> Response:

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROUTES = ("create", "poll", "content")
+# What else misbehaves on request, and the route whose replies it takes.
+STORAGE = {"storage": "content"}
+# The names of a clip's own address in a finished object; what is below a list's name is in its first item.
+ADDRESSES = (
+    *("url", "video_url", "result_url", "meta_data.url", "metadata.url", "outputs.video_url", "content.video_url"),
+    *("unsigned_urls", "data.url"),
+)
+LISTS = ("unsigned_urls", "data")
 # Earlier names of directives, which stay accepted.
 ALIASES = {"look": "poll"}
 CREATE, CONTENT, OBJECTS = (("create",), ("content",), ("create", "poll"))
@@ -25,6 +33,7 @@ class Fault:
 
 FAULTS = (
     *(Fault(str(status), ROUTES, f"HTTP {status}") for status in (400, 401, 403, 404, 409, 413, 422, 425)),
+    *(Fault(str(status), CONTENT, f"HTTP {status}") for status in (405, 501)),
     Fault("401-quoting", ROUTES, "HTTP 401 whose message quotes the Authorization header"),
     Fault("429", ROUTES, "HTTP 429 without Retry-After"),
     Fault("429-after", ROUTES, "HTTP 429 with Retry-After: 1"),
@@ -92,7 +101,8 @@ TITLES = (
     ("create", CREATE),
     ("content", CONTENT),
 )
-_FAULTS_OF = {route: {fault.name for fault in FAULTS if route in fault.routes} for route in ROUTES}
+_FAULTS_OF = {route: [fault.name for fault in FAULTS if route in fault.routes] for route in ROUTES}
+_FAULTS_OF |= {name: _FAULTS_OF[route] for name, route in STORAGE.items()}
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ class Directives:
     late: float = 0.0
     expires: float | None = None
     bytes: int | None = None
+    address: str | None = None
     replies: Mapping[str, tuple[RepeatedFault, ...]] = field(default_factory=dict)
 
 
@@ -142,6 +153,12 @@ def _word(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    if value not in ADDRESSES:
+        raise DirectiveError(f"{value!r} is no name of an address; known: {' '.join(ADDRESSES)}")
+    return value
+
+
 def _flag(value: str) -> bool:
     if value:
         raise DirectiveError("takes no value")
@@ -160,8 +177,7 @@ def _fault(route: str, text: str) -> RepeatedFault:
     if match := re.fullmatch(r"(.+)x(\d{1,6})", text):
         name, times = match[1], int(match[2])
     if name not in _FAULTS_OF[route]:
-        known = " ".join(fault.name for fault in FAULTS if route in fault.routes)
-        raise DirectiveError(f"{text!r} is no reply of {route}; known: {known}")
+        raise DirectiveError(f"{text!r} is no reply of {route}; known: {' '.join(_FAULTS_OF[route])}")
     return RepeatedFault(name, times)
 
 
@@ -183,9 +199,11 @@ DIRECTIVES = (
     Directive("late", "SECONDS", _seconds, "content is not ready for that long after completed"),
     Directive("expires", "SECONDS", _seconds, "content is gone that long after completed"),
     Directive("bytes", "N", _count, "pads the MP4 to N bytes"),
+    Directive("address", "NAME", _address, "the finished object names the clip's signed address, e.g. as metadata.url"),
     Directive("create", "REPLY", _faults("create"), "misbehaves on POST /v1/videos"),
     Directive("poll", "REPLY", _faults("poll"), "misbehaves on GET /v1/videos/{id}"),
     Directive("content", "REPLY", _faults("content"), "misbehaves on GET /v1/videos/{id}/content of a finished video"),
+    Directive("storage", "REPLY", _faults("storage"), "misbehaves, as content does, at the clip's signed address"),
 )
 _BY_KEY = {directive.key: directive for directive in DIRECTIVES}
 _BLOCK = re.compile(r"\[sandbox:([^\]]*)(\]?)", re.IGNORECASE)
@@ -200,7 +218,7 @@ def parse(prompt: str) -> Directives:
             raise DirectiveError("'[sandbox:' without its closing ']'")
         for item in re.split(r"[\s,]+", body.strip(" ,\t\r\n")):
             key, value = _read(item)
-            if key in ROUTES:
+            if key in _FAULTS_OF:
                 replies[key] = value
             else:
                 values[key.replace("-", "_")] = value
@@ -217,6 +235,14 @@ def _read(item: str) -> tuple[str, Any]:
         return key, directive.read(value)
     except DirectiveError as error:
         raise DirectiveError(f"sandbox directive {key!r}: {error}") from None
+
+
+def named(address: str, url: str) -> dict[str, Any]:
+    """Return the fields of an object that name a clip's address."""
+    value: Any = url
+    for name in reversed(address.split(".")):
+        value = {name: [value] if name in LISTS else value}
+    return dict(value)
 
 
 def _usage(directive: Directive) -> str:

@@ -24,6 +24,7 @@ ERRORS: dict[int, tuple[str, str, str]] = {
     425: ("conflict_error", "too_early", "It is too early for this."),
     429: ("rate_limit_error", "rate_limit_exceeded", "Too many requests."),
     500: ("server_error", "internal_error", "The server had an error."),
+    501: ("server_error", "not_implemented", "This is not offered here."),
     502: ("server_error", "bad_gateway", "Bad gateway."),
     503: ("server_error", "service_unavailable", "The service is overloaded."),
     504: ("server_error", "gateway_timeout", "The upstream did not answer in time."),
@@ -79,7 +80,7 @@ def encoded(fault: str, body: bytes, media_type: str) -> Response:
 _UPSTREAM = json.dumps(error_body("server_error", "internal_error", "The upstream had an error."))
 # fault -> the reply it always gives
 FIXED: dict[str, Reply] = {
-    **{str(s): _plain(s) for s in (400, 401, 403, 404, 409, 413, 422, 425, 429, 500, 502, 503, 504, 524)},
+    **{str(s): _plain(s) for s in (400, 401, 403, 404, 405, 409, 413, 422, 425, 429, 500, 501, 502, 503, 504, 524)},
     "429-after": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "1"}),
     "429-empty": Reply(429, ""),
     "429-day": Reply(429, error_body(*ERRORS[429]), {"Retry-After": "86400"}),

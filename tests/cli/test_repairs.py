@@ -332,6 +332,20 @@ def test_a_created_clip_is_fetched_here_and_now_and_the_task_finds_it(
     assert (cli("clips", "fetch", local.uri("cat.mp4")).status, local.read("cat.mp4")) == (0, whole())
 
 
+@pytest.mark.parametrize("status", [401, 404, 405, 501])
+def test_a_fetch_asks_the_address_of_a_clip_that_the_route_refuses(
+    status: int, cli: Cli, generate: Generate, local: LocalPlace, sandbox: Sandbox, context: Any
+) -> None:
+    odd = f"content={status} address=metadata.url storage=403x1+cutx1"
+    with pytest.raises(errors.WaitTimeoutError):
+        generate(f"render=0.5 {odd}", timeout=0.05).execute(context())
+    ran = cli("clips", "fetch", local.uri("cat.mp4"))
+    assert (ran.status, local.read("cat.mp4")) == (0, whole())
+    asked = [it for it in sandbox.requests() if it["path"].startswith("/signed/")]
+    assert [it["authorization"] for it in asked] == [False] * 3
+    assert "signature" not in local.read("cat.mp4.json").decode() + str(ran.lines)
+
+
 def test_a_video_that_failed_is_recorded_so(cli: Cli, generate: Generate, local: LocalPlace, context: Any) -> None:
     with pytest.raises(errors.WaitTimeoutError):
         generate("render=0.3 fail=server_error", timeout=0.05).execute(context())

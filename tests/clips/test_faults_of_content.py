@@ -43,6 +43,8 @@ CASES: dict[str, type[errors.WisdomGateError] | str] = {
     "other-etag": MP4,
     "star-total": MP4,
     "wrong-total": MP4,
+    "405": errors.BadRequestError,
+    "501": FAULT,
     "413": errors.BadRequestError,
     "422": errors.BadRequestError,
     "429": errors.RateLimitedError,

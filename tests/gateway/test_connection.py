@@ -211,6 +211,14 @@ def test_an_encoding_of_creates_that_is_none_is_refused(value: Any, connect: Con
         _ = WisdomGateHook().settings
 
 
+@pytest.mark.parametrize("value", ["url", "Either", 1, ["route"]])
+def test_a_source_of_content_that_is_none_is_refused(value: Any, connect: Connect) -> None:
+    connect(extra={"content_from": value})
+    with pytest.raises(errors.ConfigurationError) as caught:
+        _ = WisdomGateHook().settings
+    assert f"extra 'content_from' must be 'route', 'address' or 'either', not {value!r}" in str(caught.value)
+
+
 def test_the_connection_says_how_a_create_is_encoded(connect: Connect, sandbox: Sandbox) -> None:
     connect(extra={"create_as": "form"})
     made(WisdomGateHook())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from functools import reduce
+from typing import Any
 
 import av
 import pytest
 import requests
-from gateway_calls import content, made, raw, whole_clip
+from gateway_calls import content, made, poll, raw, whole_clip
 
 from airflow_provider_wisdomgate.sandbox import Sandbox
+from airflow_provider_wisdomgate.sandbox.directives import ADDRESSES
 from airflow_provider_wisdomgate.sandbox.render import render
 
 WHOLE = len(render("a cat", (64, 48), 1).head)
@@ -109,6 +112,30 @@ def test_a_redirect_leads_to_storage_that_needs_no_key(sandbox: Sandbox) -> None
     assert reply.url.startswith(sandbox.storage_url)
     assert [one["authorization"] for one in sandbox.requests()[-2:]] == [True, False]
     assert (sandbox.counts()["storage_downloads"], sandbox.counts()["downloaded_whole"]) == (1, 1)
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_finished_object_names_the_clips_address(sandbox: Sandbox, name: str) -> None:
+    video_id = made(sandbox, f"a cat [sandbox: render=0.2 content=404 address={name}]")
+    assert sandbox.storage_url not in poll(sandbox, video_id).text
+    while (video := poll(sandbox, video_id).json())["status"] != "completed":
+        pass
+    address = reduce(value_below, name.split("."), video)
+    assert requests.get(address, timeout=5).content == whole_clip()
+    assert content(sandbox, video_id).status_code == 404
+
+
+def value_below(value: Any, name: str) -> Any:
+    below = value[name]
+    return below[0] if isinstance(below, list) else below
+
+
+def test_the_storage_misbehaves_on_request(sandbox: Sandbox) -> None:
+    video_id = made(sandbox, "a cat [sandbox: render=0 address=url storage=403x1+cut]")
+    address = poll(sandbox, video_id).json()["url"]
+    assert requests.get(address, timeout=5).status_code == 403
+    with pytest.raises(requests.RequestException):
+        requests.get(address, timeout=5)
 
 
 def test_storage_refuses_a_key_and_a_wrong_signature(sandbox: Sandbox) -> None:

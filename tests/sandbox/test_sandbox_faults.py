@@ -27,6 +27,8 @@ from airflow_provider_wisdomgate.sandbox.replies import ENCODINGS, FIXED
         ("render=soon", "seconds"),
         ("bytes=-1", "whole number"),
         ("never=yes", "no value"),
+        ("address=uri", "meta_data.url"),
+        ("storage=lost", "cut-chunked"),
         ("", "known"),
     ],
 )
