@@ -23,6 +23,8 @@ LONGEST = 8 * 1024
 MAX_LEVELS = 8
 # No value that is kept is nested deeper; a deeper one can be read and not be written.
 MAX_DEPTH = 100
+# They join or part letters: emoji and several scripts need them.
+JOINERS = "\u200c\u200d"
 TOO_DEEP = "(nested too deep to be shown)"
 # A cut text may end in the middle of a key: so many characters of it, or more, are struck out.
 SHORTEST_PART = 4
@@ -48,15 +50,18 @@ URL = re.compile(r"(?:https?|wss?)(?::|%3a)(?:\\*/|%2f){2}[^\s\"'<>]+", re.IGNOR
 QUERY = re.compile(r"\?|#|%3f|%23|\\+u003f|\\+u0023|&quest;|&num;|&#(?:0*63|x0*3f|0*35|x0*23);?", re.IGNORECASE)
 
 
-def printable(value: Any) -> str:
-    """Return a value as text of one line in which no character does anything: escapes, directions, line ends."""
+def printable(value: Any, keep: str = "") -> str:
+    """Return a value as text of one line in which no character does anything: escapes, directions, line ends.
+
+    :param keep: characters that stay, for a page on which a line end does no harm.
+    """
     text = str(value)
-    return text if text.isprintable() else "".join(map(_seen, text))
+    return text if text.isprintable() else "".join(char if char in keep else _seen(char) for char in text)
 
 
 def _seen(char: str) -> str:
     category = unicodedata.category(char)
-    does_something = category[0] == "C" or category in ("Zl", "Zp")
+    does_something = (category[0] == "C" and char not in JOINERS) or category in ("Zl", "Zp")
     return char.encode("unicode_escape").decode() if does_something else char
 
 

@@ -338,7 +338,7 @@ class WisdomGateHook(HttpHook):
             self._content.interrupt()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the balance, or for the models if the gateway tells none. Free: one or two short requests."""
+        """Ask for the balance, or for the models if the gateway tells none. Free: one to three short requests."""
         try:
             return check_account(self.client)
         except errors.WisdomGateError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -156,16 +157,16 @@ def _remains(kept: Kept, conn_id: str) -> dict[str, Any]:
     """Return what can be read of a damaged record: its size, its video ids, and how it begins, without the key."""
     read = kept.destination.find_any()
     data = read.data if read else b""
-    try:
-        shown = WisdomGateHook(conn_id).settings.redact_bytes(data)
-    except errors.ConfigurationError:  # without a connection no key is known
-        shown = data
+    shown: Callable[[str], str] = str
+    with suppress(errors.ConfigurationError):  # without a connection no key is known
+        shown = WisdomGateHook(conn_id).settings.redactor.shown
+    begins = data[:SHOWN_BYTES].decode(errors="replace") + "..." * ((read is not None and read.size > SHOWN_BYTES))
     return {
         "uri": kept.destination.uri,
         "problem": kept.problem.message if kept.problem else None,
         "bytes": read.size if read else 0,
-        "video_ids": list(ids_in(shown)),
-        "begins": shown[:SHOWN_BYTES].decode(errors="replace"),
+        "video_ids": [shown(video_id) for video_id in ids_in(data)],
+        "begins": shown(begins)[:SHOWN_BYTES],
     }
 
 

@@ -235,7 +235,7 @@ WISDOMGATE = Group(
             (OUTPUT, CONN_ID),
         ),
         Command(
-            "test", "Test a connection: free, one or two short requests", f"{ROOM}.videos:test_connection", (CONN_ID,)
+            "test", "Test a connection: free, one to three short requests", f"{ROOM}.videos:test_connection", (CONN_ID,)
         ),
     ),
     "Exit status: 0 done, 1 something differs or was left as it is, 2 an error, which one line on stderr explains.",

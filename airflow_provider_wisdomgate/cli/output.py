@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any, TextIO
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.ledger.rules import amount_of, utc
 
 # Wide enough that what another program reads is never folded.
@@ -43,20 +43,9 @@ def put(*texts: str, sep: str = "") -> None:
     print(*texts, sep=sep, file=_own or sys.stdout)
 
 
-def plain(value: Any) -> str:
-    """Return a value as text of one line in which no character does anything: escapes, directions, line ends."""
-    return "".join(_shown(each) for each in str(value))
-
-
-def _shown(char: str) -> str:
-    category = unicodedata.category(char)
-    does_something = category[0] == "C" or category in ("Zl", "Zp")
-    return char.encode("unicode_escape").decode() if does_something else char
-
-
 def say(text: str) -> None:
     """Print a line for people, beside the output: on stderr. Only characters that do something are changed."""
-    print(plain(text), file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
@@ -75,7 +64,7 @@ def _show_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None
     writer = csv.writer(_own or sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow("" if row.get(name) is None else plain(row[name]) for name in columns)
+        writer.writerow("" if row.get(name) is None else printable(row[name]) for name in columns)
 
 
 def dump(value: Any, indent: int | None = None) -> str:
@@ -97,7 +86,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], styles: Ma
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        texts = ["" if cell is None else plain(cell) for cell in row]
+        texts = ["" if cell is None else printable(cell) for cell in row]
         table.add_row(*(Text(text, style=(styles or {}).get(text, "")) for text in texts))
     console = Console(file=_own or sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.file.isatty():  # FORCE_COLOR makes everything a terminal
@@ -112,7 +101,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Progress]:
     columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     told = TextColumn("{task.description}", markup=False)
     bar = Progress(*columns, told, console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task(plain(what), total=total)
+    bar.add_task(printable(what), total=total)
     with bar if console.is_terminal else nullcontext():  # older ones of rich end with an empty line all the same
         yield bar
 

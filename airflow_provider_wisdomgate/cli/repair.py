@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.cli.clips import counted, row_of, selected, show_clips, show_kept
-from airflow_provider_wisdomgate.cli.output import moment_of, plain, progress, say
+from airflow_provider_wisdomgate.cli.output import moment_of, progress, say
 from airflow_provider_wisdomgate.cli.places import (
     destination_of,
     folder_of,
@@ -26,6 +26,7 @@ from airflow_provider_wisdomgate.cli.places import (
     kept_at,
 )
 from airflow_provider_wisdomgate.cli.run import DIFFERS, ERROR
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.gateway.routes import check_text
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
@@ -349,7 +350,7 @@ def is_answered_yes(question: str) -> bool:
 
     :raises WisdomGateError: nobody is there.
     """
-    print(plain(question), end="", file=sys.stderr, flush=True)
+    print(printable(question), end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline()
     if not answer:
         print(file=sys.stderr)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_wisdomgate.cli.output import bytes_of, is_terminal, plain, progress, put, say, show_rows
+from airflow_provider_wisdomgate.cli.output import bytes_of, is_terminal, progress, put, say, show_rows
 from airflow_provider_wisdomgate.cli.places import folder_of
 from airflow_provider_wisdomgate.cli.run import DIFFERS
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.ledger.folder import list_places
 from airflow_provider_wisdomgate.ledger.rules import quoted
 from airflow_provider_wisdomgate.ledger.verify import Verified, verify_folder
@@ -54,7 +55,7 @@ def verify_clips(arguments: Namespace) -> int:
         problems = _problems(so_far)
         if arguments.output == "lines":
             for row in problems:
-                put(plain(f"{row['uri']}: {row['problem']}"))
+                put(printable(f"{row['uri']}: {row['problem']}"))
         else:
             show_rows(problems, COLUMNS, arguments.output)
     except BaseException:
@@ -72,7 +73,7 @@ def _problems(so_far: Progress) -> Iterator[dict[str, Any]]:
     with progress("", total) as bar:
         for one in verify_folder(so_far.folder, so_far.after):
             so_far.count(one)
-            bar.update(bar.task_ids[0], advance=1, description=plain(one.kept.name[-60:]))
+            bar.update(bar.task_ids[0], advance=1, description=printable(one.kept.name[-60:]))
             if one.problem is not None:
                 manifest = one.kept.manifest
                 video_id = manifest.video_id if manifest else None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from dataclasses import replace
+from typing import Any
 
 from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
@@ -34,7 +36,9 @@ _known: dict[tuple[str, str], tuple[float, float | None]] = {}
 
 
 def check_account(client: Client) -> tuple[bool, str]:
-    """Ask for the balance, or the models where there is none: free, one to two short requests.
+    """Ask for the balance, or for the models if there is none: free, one to three short requests.
+
+    Some gateways list their models for anybody. Then only a refusal of a made-up key shows that ours was checked.
 
     :raises WisdomGateError: the gateway cannot be reached, or refuses the key.
     """
@@ -45,13 +49,27 @@ def check_account(client: Client) -> tuple[bool, str]:
             amount = balance.get("available_balance")
             return True, f"The key works at {url}" + ("." if amount is None else f"; available balance: {amount}.")
         except HAS_NO_ROUTE:
-            client.send(replace(routes.list_models(), timeout=TEST_TIMEOUT), ONCE)
-            return True, f"The key works at {url} (this gateway tells no balance)."
+            models = replace(routes.list_models(), timeout=TEST_TIMEOUT)
+            client.send(models, ONCE)
+            if _is_refused(client.with_key(uuid.uuid4().hex), models):
+                return True, f"The key works at {url} (this gateway tells no balance)."
+            return True, (
+                f"{url} answers, but the key was not checked: this gateway tells no balance, "
+                "and lists its models for any key."
+            )
     except HAS_NO_ROUTE as error:
         return False, (
             f"{url} answers (HTTP {error.status}), but not as a video gateway: check the path in the Base URL. "
             f"A good one is {DEFAULT_BASE_URL}."
         )
+
+
+def _is_refused(client: Client, call: routes.Call[Any]) -> bool:
+    try:
+        client.send(call, ONCE)
+    except errors.WisdomGateError as error:
+        return error.status in (400, 401, 403)
+    return False
 
 
 def require_balance(client: Client, minimum: float | None, control: Control | None) -> None:

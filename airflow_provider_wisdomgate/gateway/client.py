@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import requests
@@ -30,7 +31,7 @@ from airflow_provider_wisdomgate.gateway.exchange import (
 from airflow_provider_wisdomgate.gateway.replies import is_media
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T, get_content
-from airflow_provider_wisdomgate.gateway.settings import Settings, next_hop
+from airflow_provider_wisdomgate.gateway.settings import Secret, Settings, next_hop
 from airflow_provider_wisdomgate.gateway.transport import (
     asks_for_long_body,
     first_bytes,
@@ -56,6 +57,10 @@ class Client:
 
     def close(self) -> None:
         self._session.close()
+
+    def with_key(self, key: str) -> Client:
+        """Return a client that sends another key on the same session."""
+        return Client(self._session, replace(self.settings, api_key=Secret(key)), self.retry_policy)
 
     def send(
         self,

@@ -88,6 +88,13 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
     try:
         yield
     except AirflowNotFoundException as error:
+        variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+        if os.environ.get(variable):  # Airflow says "not defined" of one that it cannot read, too
+            raise errors.ConfigurationError(
+                f"Airflow cannot read the connection {conn_id!r} in the environment variable {variable}.",
+                next_step="In a URI, / # ? @ : and % of the key are written as %2F etc. JSON needs none of that: "
+                f'{{"conn_type": "wisdomgate", "host": "{DEFAULT_BASE_URL}", "password": "<key>"}}.',
+            ) from error
         raise errors.ConfigurationError(
             f"There is no connection {conn_id!r}.",
             next_step=f"Add it in Admin > Connections, or: airflow connections add {conn_id} --conn-type wisdomgate "

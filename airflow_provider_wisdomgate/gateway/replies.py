@@ -539,5 +539,6 @@ def _hint(reply: Reply, message: str) -> str | None:
     if reply.status == 405 or message.startswith(NO_SUCH_ROUTE):
         return "This gateway does not offer that; docs/gateways.md tells which calls each gateway has."
     if 300 <= reply.status < 400 and (location := reply.headers.get("location")):
-        return f"It redirects to {location.partition('?')[0]}: set the connection's Base URL to the right address."
+        place = location.partition("?")[0].partition("#")[0]
+        return f"It redirects to {place}: set the connection's Base URL to the right address."
     return None

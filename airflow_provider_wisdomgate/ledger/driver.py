@@ -20,6 +20,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.download import DOWNLOAD_RETRIES, MAX_BYTES, PartialClip, fetch
 from airflow_provider_wisdomgate.control import Control
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.ledger import rules
 from airflow_provider_wisdomgate.ledger.destination import MAX_TURNS, Destination, Found, OvertakenError
@@ -357,7 +358,8 @@ class ClipTask:
             raise
         # The id reaches the log even if only warnings are shown: until the record is written, it is nowhere else.
         level = logging.INFO if log.isEnabledFor(logging.INFO) else logging.WARNING
-        log.log(level, "Video %s is %s; its manifest is %s.json", video.id, video.status, self.mine.uri)
+        seen = printable(video.id), printable(video.status)
+        log.log(level, "Video %s is %s; its manifest is %s.json", *seen, self.mine.uri)
         self._record_id(video)
 
     def keep_claim(self, is_first: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.operators.base import CreateArguments, before_the_create
 from airflow_provider_wisdomgate.operators.help_text import shows_all_arguments
 
@@ -25,5 +26,5 @@ class WisdomGateCreateVideoOperator(CreateArguments):
         with before_the_create():
             call = self._call()
         video = self.hook.send_create(call)
-        self.log.info("Video %s is %s", video.id, video.status)
+        self.log.info("Video %s is %s", printable(video.id), printable(video.status))
         return video.id

@@ -24,6 +24,7 @@ from airflow_provider_wisdomgate.arguments import (
 )
 from airflow_provider_wisdomgate.clips.download import MAX_BYTES
 from airflow_provider_wisdomgate.control import Control
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.gateway.routes import Call, longest_attempt
 from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.killed import is_ended_by_person
@@ -246,7 +247,8 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         self, context: Context, facts: TaskFacts, clip: ClipTask, error: errors.WisdomGateError
     ) -> dict[str, Any]:
         """Pay for another video in place of one that is gone, or that moderation refused."""
-        self.log.warning("Video %s is given up, and another one is created: %s", clip.mine.video_id, error.message)
+        why = printable(error.message)
+        self.log.warning("Video %s is given up, and another one is created: %s", clip.mine.video_id, why)
         clip.recreate(error, self._wanted)
         self._create(clip)
         wait = self._new_wait(facts, clip)

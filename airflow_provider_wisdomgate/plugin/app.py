@@ -178,7 +178,8 @@ def _prefixes() -> tuple[str, ...]:
 
 
 def _send(request: Request, found: FoundClip, size: int) -> Response:
-    validator = f'"{found.manifest.sha256 if found.manifest else None}"'
+    sha256 = str(found.manifest.sha256 if found.manifest else None)
+    validator = f'"{sha256 if re.fullmatch("[0-9A-Za-z]{1,64}", sha256) else None}"'
     headers = {**MEDIA_HEADERS, "ETag": validator, "Content-Disposition": _disposition(request, found)}
     asked = request.headers.get("range") if request.headers.get("if-range") in (None, validator) else None
     try:

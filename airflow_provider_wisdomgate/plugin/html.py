@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from airflow_provider_wisdomgate.foreign import printable
+
 VOID = {"link", "meta", "source"}
 
 
@@ -25,10 +27,10 @@ def tag(name: str, /, *children: object, **attributes: Any) -> Html:
 
 
 def text(child: object) -> Html:
-    """Return text as HTML."""
-    return child if isinstance(child, Html) else Html(escape(str(child)))
+    """Return text as HTML, in which no character does anything: a manifest is anybody's file."""
+    return child if isinstance(child, Html) else Html(escape(printable(child, keep="\n")))
 
 
 def _attribute(key: str, value: Any) -> str:
     name = key.rstrip("_").replace("_", "-")
-    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+    return f" {name}" if value is True else f' {name}="{text(str(value))}"'

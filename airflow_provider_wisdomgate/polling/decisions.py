@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.foreign import printable
 from airflow_provider_wisdomgate.gateway.video import Video, failure_of
 
 Outcome = Literal["ready", "failed", "expired", "timed_out", "refused"]
@@ -214,7 +215,7 @@ def log_line(wait: Wait, seen: Video | errors.WisdomGateError, now: float) -> tu
     last = wait.last
     if last and (last.status, last.progress) == (seen.status, seen.progress):
         return None
-    line = f"Video {seen.id} is {seen.status} ({_percent(seen)}{_to_go(wait, seen, now)})"
+    line = printable(f"Video {seen.id} is {seen.status} ({_percent(seen)}{_to_go(wait, seen, now)})")
     if seen.is_known_word or (last and last.status == seen.status):
         return logging.INFO, line
     return logging.WARNING, f"{line}: a status word that is not known; waiting on"

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from commands import Cli, manifest
+from scripted import http, scripted
 from support import LocalPlace, made, put_manifest
 
 from airflow_provider_wisdomgate.cli.airflow_commands import get_cli_commands
@@ -159,6 +160,14 @@ def test_the_balance_is_shown_and_the_connection_tested(cli: Cli, connection: An
     assert "available_balance" in cli("balance").out
     ran = cli("test")
     assert (ran.status, ran.out, "The key works at" in ran.err) == (0, "", True)
+
+
+def test_a_balance_that_is_nested_too_deep_is_shown_to_a_depth(cli: Cli, connect: Any) -> None:
+    with scripted(lambda request: http(200, b'{"a":' * 900 + b'"\\u001b[2J"' + b"}" * 900)) as gateway:
+        connect(host=gateway.url)
+        for output in ("json", "table", "csv"):
+            ran = cli("balance", "-o", output)
+            assert (ran.status, ran.err, "nested too deep" in ran.out, "\x1b" in ran.out) == (0, "", True, False)
 
 
 def test_a_wrong_key_is_one_line(cli: Cli, connect: Any) -> None:

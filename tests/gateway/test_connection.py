@@ -333,6 +333,23 @@ def test_the_test_button_names_a_bad_key_and_asks_once(connect: Connect, sandbox
     assert len(sandbox.requests()) == 1
 
 
+UNREADABLE = ["wisdomgate://:{}/x@host", "wisdomgate://:{}@host:port/", "wisdomgate://:{}@[::1"]
+UNREADABLE += ['{{"password": "{}"', '{{"{}": 1}}']
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_a_connection_that_airflow_cannot_read_is_not_called_missing(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WISDOMGATE_DEFAULT", text.format(KEY))
+    works, message = WisdomGateHook().test_connection()
+    assert (works, KEY in message) == (False, False)
+    assert message.startswith(
+        "Airflow cannot read the connection 'wisdomgate_default' in the environment variable "
+        "AIRFLOW_CONN_WISDOMGATE_DEFAULT. "
+    )
+
+
 def test_the_test_button_names_a_missing_key(connect: Connect) -> None:
     connect(password=None)
     works, message = WisdomGateHook().test_connection()

@@ -125,14 +125,37 @@ def test_what_a_gateway_says_of_its_balance(
     assert ("POST" in {request.method for request in gateway.requests}) == (kind is None)
 
 
-def test_the_test_button_works_where_the_gateway_tells_no_balance(connect: Connect) -> None:
+KEY = "sk-of-the-connection"
+WRONG = {
+    "refused": (401, b'{"error": {"message": "no"}}'),
+    "forbidden": (403, b'{"error": {"message": "no"}}'),
+    "bad": (400, b'{"error": {"message": "malformed key"}}'),
+    "public": (200, b'{"data": []}'),
+    "not known": (502, b"<html>"),
+    "moved": (302, b""),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_the_test_button_believes_models_only_if_another_key_is_refused(kind: str, connect: Connect) -> None:
     def answer(request: Request) -> bytes:
-        return http(404, NOT_FOUND) if request.path.endswith("/balance") else http(200, b'{"data": []}')
+        if request.path.endswith("/balance"):
+            return http(404, NOT_FOUND)
+        is_ours = request.headers["authorization"] == f"Bearer {KEY}"
+        return http(200, b'{"data": []}') if is_ours else http(*WRONG[kind])
 
     with scripted(answer) as gateway:
-        connect(host=gateway.url)
+        connect(host=gateway.url, password=KEY)
         told = WisdomGateHook().test_connection()
-    assert told == (True, f"The key works at {gateway.url}/v1 (this gateway tells no balance).")
+    assert len(gateway.requests) == 3
+    if kind in ("refused", "forbidden", "bad"):
+        assert told == (True, f"The key works at {gateway.url}/v1 (this gateway tells no balance).")
+    else:
+        assert told == (
+            True,
+            f"{gateway.url}/v1 answers, but the key was not checked: this gateway tells no balance, "
+            "and lists its models for any key.",
+        )
 
 
 # The gateway's copy

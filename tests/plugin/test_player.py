@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -144,6 +145,31 @@ def test_a_viewer_sees_the_clip_with_its_facts(ada: Player, vera: Player, clips:
     assert policy.startswith("default-src 'none'; media-src 'self'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert vera.get("clip").content == whole()
+
+
+HALF = "half \ud83d"
+HALVES = {
+    **dict.fromkeys(("video_id", "content_type", "answer"), HALF),
+    "sha256": f"{HALF}\r\nX-Evil: 1",
+    "uri": f"/{HALF}\u202e.mp4",
+    "error": {"message": HALF},
+    "request_ids": [HALF],
+    "request": {"model": "\x1b[2J", "prompt": f"a\nfamily \U0001f468\u200d\U0001f467 {HALF}\u202e", "size": HALF},
+    "made_by": {"dag_id": "mine", "run_id": HALF, "task_id": HALF},
+}
+DOES_SOMETHING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+@pytest.mark.parametrize("phase", ["stored", "created", "creating", "failed"])
+def test_a_page_shows_halves_of_characters_escaped(ada: Player, vera: Player, clips: Path, phase: Any) -> None:
+    facts = record(clips / "mine.mp4", "mine") | HALVES | {"phase": phase, "lost_at": 2.0}
+    (clips / "mine.mp4.json").write_text(json.dumps(facts, indent=1))
+    ada.tell({"uri": str(clips / "mine.mp4")})
+    page = vera.get()
+    assert (page.status_code, "\\ud83d" in page.text) == (200, True)
+    assert DOES_SOMETHING.search(page.text.partition("</style>")[2]) is None
+    assert "a\nfamily \U0001f468\u200d\U0001f467" in page.text
+    assert vera.get("clip").status_code == (200 if phase == "stored" else 404)
 
 
 def test_a_clip_can_be_asked_for_in_parts(ada: Player, vera: Player, clips: Path) -> None:

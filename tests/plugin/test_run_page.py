@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,17 @@ def test_each_state_is_counted_and_the_numbers_add_up_to_what_is_wanted(vera: An
         "of video": "4 s",
         "in storage": "1 kB",
     }
+
+
+def test_halves_of_characters_do_not_end_the_page(vera: Any, clips: Path) -> None:
+    fill(clips)
+    half = "half \ud83d\u202e\x1b[2J"
+    evil = {**dict.fromkeys(("video_id", "answer"), half), "error": {"message": half}, "request": {"prompt": half}}
+    for path in clips.rglob("*.json"):
+        with suppress(ValueError):  # one is damaged
+            path.write_text(json.dumps(json.loads(path.read_bytes()) | evil, indent=1))
+    page = vera.get(address())
+    assert (page.status_code, "\\ud83d" in page.text) == (200, True)
 
 
 def test_each_number_leads_to_its_clips(vera: Any, clips: Path) -> None:

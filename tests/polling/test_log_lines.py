@@ -89,3 +89,11 @@ def test_every_failed_poll_is_a_warning_with_its_reason() -> None:
 
 def test_a_failed_poll_that_ends_the_wait_is_not_announced_as_going_on() -> None:
     assert "goes on" not in str(log_line(WAIT, BAD_KEY, NOW))
+
+
+def test_what_a_gateway_writes_does_nothing_in_a_log() -> None:
+    evil = "\x1b]0;owned\x07\x9b2J\r\n\u202egpm\ud83d"
+    for seen in (Video(evil, evil), errors.GatewayFaultError(evil, code=evil, request_id=evil, answer=evil)):
+        line = log_line(WAIT, seen, NOW)
+        assert line
+        assert line[1].isprintable()

@@ -31,7 +31,7 @@ from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.ledger import driver
 
 SEED = int(os.environ.get("SEED") or time.time())
-COUNT = int(os.environ.get("SPELLINGS") or 120)
+COUNT = int(os.environ.get("SPELLINGS") or 60)
 # So many cases in a row are met by one test, and every so many by whole tasks and commands, too.
 BATCH, WHOLE = 20, 5
 VIDEO = {"id": "video_1", "object": "video", "model": "any", "status": "queued", "progress": 1}
