@@ -160,7 +160,7 @@ def _remains(kept: Kept, conn_id: str) -> dict[str, Any]:
     shown: Callable[[str], str] = str
     with suppress(errors.ConfigurationError):  # without a connection no key is known
         shown = WisdomGateHook(conn_id).settings.redactor.shown
-    begins = data[:SHOWN_BYTES].decode(errors="replace") + "..." * ((read is not None and read.size > SHOWN_BYTES))
+    begins = data[:SHOWN_BYTES].decode(errors="replace") + "..." * (read is not None and read.size > SHOWN_BYTES)
     return {
         "uri": kept.destination.uri,
         "problem": kept.problem.message if kept.problem else None,

@@ -293,7 +293,7 @@ def _objects(body: Any, depth: int = 2) -> Iterator[Mapping[str, Any]]:
 
 
 def _ids(body: Mapping[str, Any]) -> set[str]:
-    return {text for name in ID_NAMES if (text := text_of(body.get(name)))}
+    return {text for name in ID_NAMES if name in body and (text := text_of(body[name]))}
 
 
 def _has_id(body: Mapping[str, Any], video_id: str) -> bool:
@@ -339,7 +339,10 @@ def _asked_object(reply: Reply) -> Mapping[str, Any] | None:
 
 
 def _status_of(body: Mapping[str, Any]) -> str | None:
-    return next((text for name in STATUS_NAMES if (text := text_of(body.get(name)))), None)
+    for name in STATUS_NAMES:
+        if text := text_of(body.get(name)):
+            return text
+    return None
 
 
 def _status_word(body: Mapping[str, Any]) -> str:
@@ -407,7 +410,7 @@ def _video(body: Mapping[str, Any], video_id: str, reply: Reply) -> Video:
         seconds=text_of(body.get("seconds")),
         size=text_of(body.get("size")),
         remixed_from_video_id=text_of(body.get("remixed_from_video_id")),
-        error_code=next((word for word in (code, kind) if means_something(word)), code or kind) or None,
+        error_code=next((each for each in (code, kind) if each and means_something(each)), code or kind) or None,
         error_message=message or None,
         prompt=text_of(body.get("prompt")),
         request_id=reply.request_id,

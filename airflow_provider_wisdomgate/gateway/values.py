@@ -92,10 +92,10 @@ def number_of(value: Any) -> float | None:
 
 def percent_of(value: Any) -> float | None:
     """Return a progress in percent. A number between 0 and 1 is a fraction, unless it has a percent sign; 1 is 1%."""
-    text = str(value)
-    number = number_of(text.rstrip("%"))
-    is_fraction = number is not None and 0 < number < 1 and not text.endswith("%")
-    return 100 * number if number is not None and is_fraction else number
+    if isinstance(value, str) and value.endswith("%"):
+        return number_of(value.rstrip("%"))
+    number = number_of(value)
+    return 100 * number if number is not None and 0 < number < 1 else number
 
 
 def moment_of(value: Any) -> float | None:

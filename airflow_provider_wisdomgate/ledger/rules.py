@@ -775,15 +775,16 @@ def release_claim(found: Manifest | None, mine: Manifest) -> Manifest | None:
     is_as_claimed = found is not None and (found.phase, found.video_id) == (mine.phase, mine.video_id)
     if found is None or found.claim_id != mine.claim_id or not is_as_claimed or found.sha256:
         return found
-    return found.previous
+    return _uncovered(found)
 
 
 def record_refusal(found: Manifest | None, mine: Manifest, error: errors.WisdomGateError) -> Manifest | None:
     """Record that the gateway refused the create. A record that the claim had replaced comes back."""
     if found is None or not _is_open_claim(found, mine) or found.video_id:
         return found
-    if found.previous is not None and found.previous.phase != "failed":
-        return found.previous
+    below = _uncovered(found)
+    if below is not None and below.phase != "failed":
+        return below
     return replace(found, phase="failed", error=error.as_dict(), claim_seconds=None, lost_at=None)
 
 
@@ -856,6 +857,16 @@ def record_failure(found: Manifest | None, mine: Manifest, error: errors.WisdomG
         if _is_mark(record, found.made_by):
             marks.append(record)
     return _marked(replace(found, phase="failed", error=error.as_dict(), replaced=None), marks)
+
+
+def _uncovered(found: Manifest) -> Manifest | None:
+    """Return the record that stands there again without a claim: not one of a video that was given up for the claim."""
+    marks: list[Manifest] = []
+    for record in found.below:
+        if "given_up_by" not in (record.error or {}):
+            return _marked(record, marks)
+        marks.append(record)
+    return found.previous
 
 
 def _marked(record: Manifest, marks: Iterable[Manifest]) -> Manifest:

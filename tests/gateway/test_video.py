@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_wisdomgate import exceptions as errors
+from airflow_provider_wisdomgate.gateway.dialects import (
+    DONE_WORDS,
+    FAILED_WORDS,
+    INPUT_WORDS,
+    MODERATION_WORDS,
+    OUTPUT_WORDS,
+)
 from airflow_provider_wisdomgate.gateway.replies import (
     Page,
     Reply,
@@ -279,6 +288,15 @@ DONE = ["completed", "complete", "succeeded", "success", "finished", "SUCCESS", 
 DONE += ["succeed", "done", "Done"]
 
 FAILED = ["failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "deleted", "FAILURE"]
+
+
+def test_the_docs_list_the_words_of_the_tables() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gateways.md").read_text().partition("## Words")[2]
+    listed = dict(re.findall(r"^\| ([\w ]+) \| (.*) \|$", page, re.M))
+    names = {"done": DONE_WORDS, "failed": FAILED_WORDS, "moderation": MODERATION_WORDS}
+    names |= {"of the input": INPUT_WORDS, "of the output": OUTPUT_WORDS}
+    assert {name: sorted(listed[name].split(", ")) for name in names} == {name: sorted(names[name]) for name in names}
+
 
 WAITING = ["queued", "processing", "in_progress", "unknown", "submitted", "pending", "preparing", "running"]
 

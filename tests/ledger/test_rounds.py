@@ -235,6 +235,7 @@ def test_a_round_that_sent_its_lost_create_again_continues_with_the_new_video() 
 
 
 REFUSALS = ("BadRequestError", "ModelNotFoundError", "VideoFailedForGoodError", "ModerationError")
+REFUSALS += ("OutputModerationError",)
 AGAIN: dict[str, tuple[dict[str, Any], bool]] = {
     "a retry": (ME, False),
     "a retry with other retries": (ME | {"round": 7}, False),

@@ -367,6 +367,81 @@ def test_when_a_task_may_pay_again_for_a_gone_video(found: Manifest, terms: Term
     assert rules.may_recreate(found, terms) is expected
 
 
+# ---- a video whose output moderation refused
+
+REFUSED_OUTPUT = errors.OutputModerationError("no", video_id="v1")
+ROLLS = Terms(BY, on_moderated_output="retry")
+ROLL: dict[str, tuple[Manifest, Terms, errors.WisdomGateError, bool]] = {
+    "asked to fail": (MINE, Terms(BY), REFUSED_OUTPUT, False),
+    "asked to retry": (MINE, ROLLS, REFUSED_OUTPUT, True),
+    "asked only about gone videos": (MINE, PAYS, REFUSED_OUTPUT, False),
+    "gone": (MINE, ROLLS, GONE, False),
+    "the input": (MINE, ROLLS, errors.ModerationError("no"), False),
+    "the content of a finished video": (MINE, ROLLS, errors.ContentModeratedError("no"), False),
+    "its clip may be appearing": (replace(MINE, sha256="s", size=1), ROLLS, REFUSED_OUTPUT, False),
+    "stored": (replace(MINE, phase="stored", sha256="s", size=1), ROLLS, REFUSED_OUTPUT, False),
+    "another try has recorded it": (
+        replace(MINE, phase="failed", error=REFUSED_OUTPUT.as_dict()),
+        ROLLS,
+        REFUSED_OUTPUT,
+        True,
+    ),
+    "a person gave it up": (
+        replace(MINE, phase="failed", error=NO_LUCK.as_dict()),
+        ROLLS,
+        REFUSED_OUTPUT,
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("found", "terms", "error", "expected"), ROLL.values(), ids=ROLL.keys())
+def test_when_a_task_may_roll_a_refused_output_again(
+    found: Manifest, terms: Terms, error: errors.WisdomGateError, expected: bool
+) -> None:
+    assert rules.may_recreate(found, terms, error=error) is expected
+
+
+def rolled(over: Manifest = MINE) -> Manifest:
+    return replace(MINE, claim_id="second", video_id="v2", replaced=None).over(
+        rules.give_up(over, REFUSED_OUTPUT, ROLLS)
+    )
+
+
+def test_a_round_rolls_once_and_may_still_give_up_a_gone_video() -> None:
+    second, both = rolled(), replace(PAYS, on_moderated_output="retry")
+    assert rules.may_recreate(second, both, error=REFUSED_OUTPUT) is False
+    assert rules.may_recreate(second, both, error=GONE) is True
+    assert rules.may_recreate(given_up(), both, error=REFUSED_OUTPUT) is True
+    assert rules.may_recreate(second, replace(both, made_by=BY | {"max_tries": 9}), error=REFUSED_OUTPUT) is True
+
+
+def chain(record: Manifest | None) -> list[tuple[str, str | None]]:
+    assert record is not None
+    return [(each.phase, each.video_id) for each in (record, *record.below)]
+
+
+def test_the_record_that_comes_back_counts_what_its_round_has_given_up() -> None:
+    old = replace(MINE, claim_id="old", video_id="v0", phase="stored", sha256="s", size=1)
+    second = rolled(MINE.over(old))
+    assert chain(second) == [("created", "v2"), ("failed", "v1"), ("stored", "v0")]
+    restored = rules.record_failure(second, second, NO_LUCK)
+    assert chain(restored) == [("stored", "v0"), ("failed", "v1")]
+    third = replace(MINE, claim_id="third", video_id="v3").over(restored)
+    assert rules.may_recreate(third, ROLLS, error=REFUSED_OUTPUT) is False
+    assert chain(rules.record_failure(third, third, NO_LUCK)) == chain(restored)
+
+
+@pytest.mark.parametrize("error", [None, errors.BadRequestError("no")], ids=repr)
+def test_a_claim_that_makes_nothing_uncovers_the_record_below_what_was_given_up(
+    error: errors.WisdomGateError | None,
+) -> None:
+    old = replace(MINE, claim_id="old", video_id="v0", phase="stored", sha256="s", size=1)
+    claim = replace(rolled(MINE.over(old)), phase="creating", video_id=None)
+    left = rules.release_claim(claim, claim) if error is None else rules.record_refusal(claim, claim, error)
+    assert chain(left) == [("stored", "v0"), ("failed", "v1")]
+
+
 def given_up(record: Manifest = MINE, terms: Terms = PAYS) -> Manifest:
     return replace(record, claim_id="second", video_id="v2").over(rules.give_up(record, GONE, terms))
 

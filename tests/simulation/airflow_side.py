@@ -32,7 +32,7 @@ COMMON = ("retries", "if_exists", "delete_after_download")
 ARGUMENTS = {
     "download": (*COMMON, "video_id"),
     "generate": (
-        *(*COMMON, "prompt", "on_gone", "on_lost_create"),
+        *(*COMMON, "prompt", "on_gone", "on_moderated_output", "on_lost_create"),
         *("deferrable", "timeout", "poll_interval", "delete_on_kill"),
     ),
 }

@@ -95,6 +95,7 @@ class Books:
         if not self.claim_stands(send) and send.claim not in self.orphans | self.hurt:
             raise Violation(f"(a) {send.process.name} sends a create after its claim was taken over")
         self._check_lifetime(send)
+        self._check_refused(send)
         if send.claim in self.orphans:
             return  # the one more that a person allows who takes a manifest away
         earlier = (s for s in self.sends if s is not send and self._is_for_the_same(s, send))
@@ -113,6 +114,25 @@ class Books:
     def has_memory(self, process: Process) -> bool:
         """Whether a task's tries share what they remember (Airflow 3.3), and no fault has hit that."""
         return process.task.memory is not None and not self._world.counts["memory: error"]
+
+    def _check_refused(self, send: Send) -> None:
+        """See that a round sends one more create at most after moderation refused an output, none after an input."""
+        mine = [earlier.video for earlier in self.sends if self._is_refused(earlier, send)]
+        rolls = send.process.spec.on_moderated_output == "retry"
+        if any(video.fate == "moderation" for video in mine) or len(mine) > rolls:
+            refused = ", ".join(video.id for video in mine)
+            raise Violation(f"(o) {send.process.name} sends one more create after moderation refused {refused}")
+
+    def _is_refused(self, earlier: Send, send: Send) -> bool:
+        """Whether a round must know that moderation refused its video: no person and no other task came between."""
+        by = send.process
+        if earlier.video is None or by.round not in earlier.video.refused_to or by.was_zombie:
+            return False
+        # A failure binds its round to no place.
+        is_own = earlier.process.round == by.round and earlier.place == send.place
+        is_taken = earlier.person_took_record or earlier.claim in self.orphans | self.hurt
+        later = self.sends[self.sends.index(earlier) :]
+        return is_own and not is_taken and all(s.process.round == by.round for s in later if s.place == send.place)
 
     def _check_lifetime(self, send: Send) -> None:
         """See that a claim lives on for as long as its create may take, whether or not somebody waits for its end."""

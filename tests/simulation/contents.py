@@ -32,6 +32,9 @@ class Contents:
             self._confirm_expiry(video)
             video.told_bad = True
             return Response(404, {"error": {"message": "no content", "type": "invalid_request_error"}})
+        if video.fate == "content withheld" and video.status(now) == "completed":
+            self._confirm_expiry(video)
+            return Response(403, {"error": {"message": "withheld", "code": "content_filtered"}})
         if missing := self._missing(video):
             return missing
         if video.status(now) != "completed":

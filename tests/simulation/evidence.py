@@ -7,6 +7,8 @@
 (l) Rule 6: a video is deleted only by a task that asks for it: one that a person killed, if its own claim paid for the
     video and no stored clip of it was lost; or one that stored the clip.
 (m) Rule 8: no task writes over a record that cannot be read, and none creates there.
+(o) A round pays at most once more after moderation refused an output, after the video's own object has failed, and if
+    its task asks for that; a video whose content is withheld lives (books.py counts).
 (n) Rule 7: an error that ends a try beside a paid video says so, and names what costs nothing before what pays.
 """
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 # What an error's advice calls the ways that cost nothing, and those that pay.
 FREE = ("Run the task again", "run the task again", "continues with it", "clips fetch", "costs nothing")
 PAYS = ("clips forget", "on_gone", "'replace'", "pay for a new")
+ENDS_BY_PATIENCE = (
+    *(errors.VideoNotFoundError, errors.VideoExpiredError, errors.ContentMissingError, errors.ContentModeratedError),
+)
 YOUNG, IN_A_ROW, POLLS = 900.0, 300.0, 5
 
 
@@ -54,7 +59,7 @@ class Evidence:
         is_unmade = isinstance(error, errors.ConfigurationError) and "input_reference" in error.message
         if is_unmade and "is paid for" not in str(error):
             self._check_image(process)
-        if isinstance(error, errors.VideoNotFoundError | errors.VideoExpiredError | errors.ContentMissingError):
+        if isinstance(error, ENDS_BY_PATIENCE):
             self._check_patience(process, error)
         self._check_advice(process, error)
 
@@ -107,6 +112,11 @@ class Evidence:
     def check_given_up(self, record: dict[str, Any], by: Process) -> None:
         """Judge that a task gives a video up to pay again: ``on_gone``, once in a round, with patience; or a kill."""
         video = self._world.gateway.videos.get(record.get("video_id") or "")
+        is_roll = record["error"]["error"] == "OutputModerationError"
+        # Its own object said "failed", and why; or only that, beside content that is withheld.
+        is_said = video is not None and (video.refused_to or (video.fate == "content withheld" and video.is_over))
+        if video is not None and is_roll and not is_said:
+            raise Violation(f"(o) {by.name} gives {video.id} up, and moderation did not refuse it")
         if video is None or video.is_over:
             return
         task = by.task
@@ -152,6 +162,7 @@ class Evidence:
         is_lost = old["phase"] == "creating" and by.spec.on_lost_create == "create"
         # Their users want it so; a killed task's video is deleted.
         may = is_lost or by.spec.on_gone == "create" or old.get("killed_at")
+        may |= by.spec.on_moderated_output == "retry" and self._world.books.is_bad(old.get("video_id"))
         if is_sibling and not may and old["phase"] != "failed":
             raise Violation(f"(k) {by.name} displaces its sibling {owner[0].name}, {old['phase']} at {place}")
 
@@ -209,4 +220,6 @@ def _is_unknown(answer: Response) -> bool:
         return b"task not exist" in answer.body or b"task_not_exist" in answer.body
     if answer.status_code == 502:
         return b"status 404" in answer.body
+    if answer.status_code == 403:
+        return b"content_filtered" in answer.body
     return answer.status_code in (404, 409, 410) and answer.body[:1] == b"{"

@@ -57,6 +57,12 @@ REFUSALS: dict[str, tuple[int, Any]] = {
     "create: no credit as 200": (200, {"code": "insufficient_user_quota", "message": "no credit left"}),
     "create: no credit as 500": (500, {"error": {"message": "no credit", "code": "insufficient_quota"}}),
 }
+# The codes of failed videos, by their fate.
+CODES = {
+    "moderation": "moderation_blocked",
+    "bad input": "invalid_prompt",
+    "output filtered": "OutputVideoSensitiveContentDetected",
+}
 KINDS = {"list": LISTS, "content": CONTENTS, "poll": POLLS}
 # What lasts for a while, and other answers that are no word of the gateway about the video.
 TIMES_OF = ("replica lags", "key expired", "connection moved")
@@ -100,17 +106,19 @@ class Video:
     unknown_until: float = 0.0
     deleted_at: float | None = None
     contents: list[bytes] = field(default_factory=list)
+    refused_to: set[Any] = field(default_factory=set)  # the rounds that have read that moderation refused it
 
     def status(self, now: float) -> str:
         if now < self.ready:
             return "in_progress"
-        if self.fate in ("failed", "moderation", "bad input"):
+        if self.fate in ("failed", "moderation", "bad input", "output filtered"):
             return "failed"
         return "expired" if self.fate == "expires" and now > self.ready + 600 else "completed"
 
     def has_content(self, now: float) -> bool:
         """Whether a download would bring the clip."""
-        is_lost = self.fate == "loses its content" and now > self.ready + 120
+        is_lost = self.fate == "content withheld"
+        is_lost |= self.fate == "loses its content" and now > self.ready + 120
         is_lost |= self.fate == "expires as announced" and now > self.ready + 600
         return self.status(now) == "completed" and not self.is_gone(now) and not is_lost and now >= self.content_from
 
@@ -406,8 +414,9 @@ class Gateway:
         status = video.status(now)
         body: dict[str, Any] = {"id": video.id, "status": status, **created_at(self.world.plan, video, now)}
         if status == "failed":
-            code = {"moderation": "moderation_blocked", "bad input": "invalid_prompt"}.get(video.fate, "internal")
-            body["error"] = {"message": "it failed", "code": code}
+            body["error"] = {"message": "it failed", "code": CODES.get(video.fate, "internal")}
+            if video.fate in ("moderation", "output filtered"):
+                video.refused_to.add(self.world.process.round)
         if status in ("completed", "expired"):
             body |= self.times(video)
         video.told_bad |= status in ("failed", "expired")

@@ -274,6 +274,28 @@ def _damage_is_absence() -> list[Any]:
     ]
 
 
+def _refused_outputs_are_not_counted() -> list[Any]:
+    """A round creates one more video each time that moderation refuses an output."""
+    return [patch.object(rules, "_has_given_up", lambda found, terms, is_moderated: False)]
+
+
+def _restored_record_counts_nothing() -> list[Any]:
+    """A record that comes back after a failed replacement does not name what its round has given up."""
+    return [patch.object(rules, "_marked", lambda record, marks: record)]
+
+
+def _withheld_content_ends_a_video() -> list[Any]:
+    """A finished video whose content moderation withholds counts as one that has failed."""
+    real = hooks.missing_content
+
+    def missing_content(video: Any, error: Any, **more: Any) -> Any:
+        made = real(video, error, **more)
+        is_withheld = isinstance(made, errors.ContentModeratedError)
+        return errors.OutputModerationError(made.message, **made.facts) if is_withheld else made
+
+    return [patch.object(hooks, "missing_content", missing_content)]
+
+
 MUTANTS: dict[str, Callable[[], list[Any]]] = {
     "1": _failure_is_written_blindly,
     "2": _id_is_only_in_memory,
@@ -303,6 +325,10 @@ MUTANTS: dict[str, Callable[[], list[Any]]] = {
     "rule 6 owner": _any_video_is_deleted,
     "rule 7": _paying_comes_first,
     "rule 8": _damage_is_absence,
+    # moderation of the output
+    "output count": _refused_outputs_are_not_counted,
+    "output restored": _restored_record_counts_nothing,
+    "output lives": _withheld_content_ends_a_video,
 }
 
 

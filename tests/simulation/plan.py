@@ -84,6 +84,8 @@ FATES = (
     *("completed", "failed", "moderation", "bad input", "deleted", "expires", "loses its content"),
     *("late content", "expires as announced"),
 )
+# What moderation does to a video that was made; drawn apart from all else.
+MODERATED = ("output filtered", "content withheld")
 # What a DAG's author does between two tries of one round, or asks of a task.
 TRAITS = (
     *("task: prompt changes", "task: retries change", "task: storage moves", "task: image disappears"),
@@ -138,6 +140,7 @@ class TaskSpec:
     traits: frozenset[str] = frozenset()
     delete_after_download: bool = False
     on_gone: str = "fail"
+    on_moderated_output: str = "fail"
 
 
 @dataclass
@@ -184,7 +187,7 @@ def plan_of(seed: int) -> Plan:
     fates = rng.sample(FATES[1:], rng.choice((0, 0, 0, 1, 1, 2)))
     if CHOSEN:
         swarm, fates = ([kind for kind in kinds if kind in CHOSEN] for kinds in (ALL, FATES))
-    return Plan(
+    plan = Plan(
         seed=seed,
         tasks=tasks,
         deeds=_deeds(rng, tasks),
@@ -206,6 +209,16 @@ def plan_of(seed: int) -> Plan:
         rest=rng.choice((0.0, 0.0, 90_000.0)),
         shows_half=rng.random() < 0.1,
     )
+    return _moderated(plan)
+
+
+def _moderated(plan: Plan) -> Plan:
+    """Let moderation refuse some of the videos that are made, in a few schedules."""
+    rng = random.Random(f"moderation {plan.seed}")
+    chosen = [fate for fate in MODERATED if (fate in CHOSEN if CHOSEN else rng.random() < 0.06)]
+    tasks = [replace(task, on_moderated_output=rng.choice(("fail", "retry", "retry"))) for task in plan.tasks]
+    fates = {fate: rng.choice((0.3, 0.7)) for fate in chosen}
+    return replace(plan, tasks=tasks, fates=plan.fates | fates) if chosen else plan
 
 
 def _with_traits(rng: random.Random, tasks: list[TaskSpec]) -> list[TaskSpec]:

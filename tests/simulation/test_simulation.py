@@ -30,8 +30,8 @@ BUDGETS = {"1": 400, "2": 20, "4": 400, "5": 400, "7": 1000, "19": 2000}
 BUDGETS |= {"below": 2000, "newest": 2000, "page": 2000}
 BUDGETS |= {"rule 1": 400, "rule 1 TLS": 200, "rule 2": 400, "rule 2 shown": 1000, "rule 3": 2000, "rule 4": 200}
 BUDGETS |= {"rule 4 content": 400, "rule 5": 400, "rule 5 retries": 2000, "rule 6": 2000, "rule 6 owner": 2000}
-BUDGETS |= {"rule 7": 100, "rule 8": 400}
-RARE = {"21", "clock", "age", "remix"}
+BUDGETS |= {"rule 7": 100, "rule 8": 400, "output count": 400, "output lives": 400}
+RARE = {"21", "clock", "age", "remix", "output restored"}
 
 
 @pytest.fixture
