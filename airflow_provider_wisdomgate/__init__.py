@@ -51,6 +51,13 @@ FORM_EXTRAS = {
         "video's object names), or either (the route, and the address if the route does not serve it). Unset: either.",
         "type": "string",
     },
+    "upload_args": {
+        "label": "Upload arguments",
+        "description": "JSON that goes with every write into s3://, gs:// or abfs://, such as "
+        '{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "..."}. Unset: the same extra of the storage\'s own '
+        "connection.",
+        "type": "string",
+    },
 }
 
 

@@ -47,7 +47,8 @@ class WisdomGateHook(HttpHook):
 
     :param wisdomgate_conn_id: a connection of type ``wisdomgate``: host = base URL, password = API key, extras
         ``storage_path``, ``requests_per_minute``, ``timeout`` (seconds without a byte), ``min_balance``,
-        ``create_as``, ``content_from``, and what an HTTP connection understands (proxies, verify, cert, headers).
+        ``create_as``, ``content_from``, ``upload_args``, and what an HTTP connection understands (proxies, verify,
+        cert, headers).
 
     Every method raises the typed errors of :mod:`airflow_provider_wisdomgate.exceptions`.
     """
@@ -257,7 +258,7 @@ class WisdomGateHook(HttpHook):
         """
         video_id = routes.check_text("video_id", video_id, ID_REMEDY)
         check_storing(if_exists, max_bytes, delete_after_download)
-        target = Destination(resolve_destination(destination, self.storage_path))
+        target = Destination(resolve_destination(destination, self.storage_path), self.settings.upload_args)
         wanted = Wanted({"base_url": self.settings.base_url}, video_id=video_id)
         clip = ClipTask(target, Terms(made_by or {}, if_exists), control or Control(), max_bytes=max_bytes)
         step = clip.begin(lambda: wanted, wanted=wanted)

@@ -6,7 +6,7 @@ import http.client
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -84,6 +84,8 @@ class Proxy:
     on_request: Callable[[str, str], None] = lambda method, target: None
     # What the server behind it does not know itself: method, target and body to an answer, or None to ask the server.
     judge: Callable[[str, str, bytes], tuple[int, bytes] | None] | None = None
+    # What its owner forbids: method, target and headers to the status and code of a refusal, or None.
+    policy: Callable[[str, str, Mapping[str, str]], str | None] = lambda method, target, headers: None
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def fault(self, method: str, target: str) -> Fault | None:
@@ -120,6 +122,8 @@ class ProxyHandler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy.asked.append((self.command, self.path))
         proxy.on_request(self.command, self.path)
+        if refusal := proxy.policy(self.command, self.path, self.headers):
+            return self.refuse(*refusal.split())
         fault = proxy.fault(self.command, self.path)
         if fault and fault.what != "cut":
             return self.refuse(*fault.what.split())

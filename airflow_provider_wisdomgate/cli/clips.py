@@ -19,7 +19,14 @@ from airflow_provider_wisdomgate.cli.output import (
     show_rows,
     show_table,
 )
-from airflow_provider_wisdomgate.cli.places import age_of_clip, destination_of, folder_of, is_selected, kept_at
+from airflow_provider_wisdomgate.cli.places import (
+    age_of_clip,
+    destination_of,
+    folder_of,
+    is_selected,
+    kept_at,
+    upload_args_of,
+)
 from airflow_provider_wisdomgate.cli.run import ERROR
 from airflow_provider_wisdomgate.hooks import WisdomGateHook
 from airflow_provider_wisdomgate.ledger.folder import Kept, age_at, find_kept
@@ -59,7 +66,7 @@ def selected(folder: str, arguments: Namespace, unread: list[Kept]) -> Iterator[
     :param unread: gets those that could not be read and are not damaged.
     """
     with progress("manifests read") as bar:
-        for kept in find_kept(folder):
+        for kept in find_kept(folder, upload_args=upload_args_of(arguments.conn_id)):
             bar.advance(bar.task_ids[0])
             if not kept.state:
                 unread.append(kept)

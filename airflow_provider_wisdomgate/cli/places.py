@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
 
@@ -31,7 +32,15 @@ def folder_of(name: str | None, conn_id: str) -> str:
 
 def destination_of(name: str, conn_id: str) -> Destination:
     """Return the destination that is meant."""
-    return Destination(_complete(name, conn_id))
+    return Destination(_complete(name, conn_id), upload_args_of(conn_id))
+
+
+def upload_args_of(conn_id: str) -> Any:
+    """Return what a connection says about writes into object stores."""
+    try:
+        return WisdomGateHook(conn_id).settings.upload_args
+    except errors.ConfigurationError:  # as of the storage path, see below
+        return None
 
 
 def _complete(name: str, conn_id: str) -> str:

@@ -15,7 +15,8 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.foreign import SHORTEST_SECRET, Redactor
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as", "content_from")
+OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as", "content_from",
+ "upload_args")
 # The values of extras that are words.
 CHOICES: Mapping[str, tuple[str, ...]] = {"create_as": ("form", "json"), "content_from": ("route", "address", "either")}
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
@@ -60,6 +61,7 @@ class Settings:
     min_balance: float | None = None
     create_as: str | None = None
     content_from: str = "either"
+    upload_args: Any = None  # the stores check them
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str = True
@@ -90,6 +92,7 @@ class Settings:
             min_balance=_positive(conn_id, known, "min_balance"),
             create_as=_choice(conn_id, known, "create_as"),
             content_from=_choice(conn_id, known, "content_from") or "either",
+            upload_args=known.get("upload_args"),
             headers={name: _header(conn_id, name, value) for name, value in known.items() if name not in own},
             proxies=read_proxies(known.get("proxies", known.get("proxy"))),
             verify=_verify(conn_id, known.get("verify", known.get("verify_ssl", True))),

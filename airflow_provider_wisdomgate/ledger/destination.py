@@ -166,10 +166,11 @@ def _typed_errors(method: Callable[Concatenate[Destination, P], T]) -> Callable[
 class Destination:
     """One destination: the clip's place and the manifest beside it."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
+        self.upload_args = upload_args
         try:
             with storage_errors(uri):
-                self._store = open_store(uri)
+                self._store = open_store(uri, upload_args)
         except errors.ConfigurationError as error:
             raise errors.ConfigurationError(f"destination {error.message}", next_step=error.next_step) from error
         self.uri = self._store.uri

@@ -427,8 +427,9 @@ class ClipTask:
 
     def claim_words(self) -> dict[str, Any]:
         """Return what a trigger carries of this task, in plain JSON types: enough to resume, to check and to delete."""
-        mine = self.mine
+        mine, upload_args = self.mine, self.destination.upload_args
         return {
+            **({"upload_args": upload_args} if upload_args else {}),
             "destination": self.destination.uri,
             "claim_id": mine.claim_id,
             "fingerprint": mine.fingerprint,
@@ -651,7 +652,7 @@ def mark_killed(words: Mapping[str, Any], video_id: str) -> None:
     :raises WisdomGateError: the video must not be deleted.
     """
     claim_id, by = str(words.get("claim_id")), words.get("made_by") or {}
-    place = Destination(str(words.get("destination")))
+    place = Destination(str(words.get("destination")), words.get("upload_args"))
     place.update(lambda found: rules.mark_killed(found, claim_id, video_id, by, time.time()))
 
 
@@ -660,7 +661,7 @@ def record_deletion(words: Mapping[str, Any], video_id: str, refusal: errors.Wis
 
     :param refusal: the gateway's refusal, after which the video continues; None if it was deleted.
     """
-    place = Destination(str(words.get("destination")))
+    place = Destination(str(words.get("destination")), words.get("upload_args"))
     place.update(lambda found: rules.record_deletion(found, video_id, refusal))
 
 

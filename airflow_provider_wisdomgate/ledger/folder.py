@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination, Found, inside
@@ -56,22 +56,23 @@ class Place:
     clip_size: int | None
 
 
-def find_kept(folder: str, after: str = "", readers: int = READERS) -> Iterator[Kept]:
+def find_kept(folder: str, after: str = "", readers: int = READERS, upload_args: Any = None) -> Iterator[Kept]:
     """Yield the manifests of a folder and of those below it, in the order of their names.
 
     What is no manifest of ours is passed over.
 
     :param folder: URI or absolute path.
     :param after: the name of the clip that an earlier listing ended with.
+    :param upload_args: for changes of what is found, see :func:`stores.open_store`.
     :raises StorageError: the folder cannot be listed.
     """
-    places = list_places(folder, after)
+    places = list_places(folder, after, upload_args)
     yield from (kept for kept in in_order(_read, places, readers) if kept is not None)
 
 
-def list_places(folder: str, after: str = "") -> Iterator[Place]:
+def list_places(folder: str, after: str = "", upload_args: Any = None) -> Iterator[Place]:
     """Yield where manifests of a folder seem to stand, by name."""
-    anyone = Destination(inside(folder, "clip"))  # stands for the folder: what is listed are its siblings
+    anyone = Destination(inside(folder, "clip"), upload_args)  # stands for the folder: its siblings are listed
     open_clips: list[tuple[str, int]] = []
     for file in anyone.siblings(after + MANIFEST if after else ""):
         # Between "x" and "x.json" a listing has only names that begin with "x".

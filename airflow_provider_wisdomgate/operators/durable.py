@@ -6,7 +6,7 @@ import hashlib
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -190,7 +190,11 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         return self._store(context, facts, clip, wait, lambda: self._seen_there(clip, event))
 
     def _clip_task(self, destination: str, facts: TaskFacts) -> ClipTask:
-        return ClipTask(Destination(destination), self._terms(facts), self._stop, facts.memory, self.max_bytes)
+        upload_args = None
+        with suppress(errors.ConfigurationError):  # raised by the wait, which knows that the video is paid for
+            upload_args = self.hook.settings.upload_args
+        place = Destination(destination, upload_args)
+        return ClipTask(place, self._terms(facts), self._stop, facts.memory, self.max_bytes)
 
     def _terms(self, facts: TaskFacts) -> Terms:
         return Terms(facts.made_by, self.if_exists, self.on_lost_create, self.on_gone, self.on_moderated_output)

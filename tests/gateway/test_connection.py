@@ -230,12 +230,13 @@ def test_the_connection_says_how_a_create_is_encoded(connect: Connect, sandbox: 
 def test_our_own_extras_are_never_sent_as_headers_and_the_users_are(
     connect: Connect, sandbox: Sandbox, quick: None
 ) -> None:
-    connect(extra={"timeout": 30, "requests_per_minute": 500, "storage_path": "/clips", "X-Team": "films"})
+    extra = {"timeout": 30, "requests_per_minute": 500, "storage_path": "/clips", "X-Team": "films"}
+    connect(extra={**extra, "upload_args": {"ACL": "private"}})
     hook = WisdomGateHook()
     assert poll_async(hook, made(hook)) == "completed"
     hook.get_balance()
     create, poll, balance = (request["headers"] for request in sandbox.requests())
-    own = {"timeout", "requests_per_minute", "storage_path", "requests-per-minute", "storage-path"}
+    own = {"timeout", "requests_per_minute", "storage_path", "requests-per-minute", "storage-path", "upload_args"}
     assert [sorted(own & headers.keys()) for headers in (create, poll, balance)] == [[], [], []]
     assert [headers["x-team"] for headers in (create, poll, balance)] == ["films", "films", "films"]
     assert {headers["user-agent"].partition("/")[0] for headers in (create, poll)} == {"airflow-provider-wisdomgate"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -121,3 +123,15 @@ def start_run(admin: Any, dag_id: str, run_id: str = RUN, logical_date: str = "2
     """Make a run, and with it its task instances: all that is mapped over a literal is there at once."""
     answer = admin.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id, "logical_date": logical_date})
     assert answer.status_code in (200, 201), answer.text
+
+
+def refuse_to_open(refused: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the operating system does with a file that may not be read, for root as well."""
+    real = os.open
+
+    def open_another(path: Any, *arguments: Any, **options: Any) -> int:
+        if os.fspath(path) == str(refused):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_another)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from mapped_runs import RUN, airflow_app
+from mapped_runs import RUN, airflow_app, refuse_to_open
 from support import put_manifest, whole
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -321,13 +321,24 @@ def test_a_mapped_task_shows_its_siblings(ada: Player, vera: Player, clips: Path
     assert 'src="../1/clip#t=0.1"' in overview.text
 
 
-def test_a_storage_that_cannot_be_read_is_not_told_apart_in_public(ada: Player, vera: Player, clips: Path) -> None:
-    if os.geteuid() == 0:
-        target = clips / "mine.mp4.json"
-        target.unlink()
-        target.mkdir()
-    else:
-        (clips / "mine.mp4.json").chmod(0)
+def test_a_storage_that_cannot_be_read_is_not_told_apart_in_public(
+    ada: Player, vera: Player, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_to_open(clips / "mine.mp4.json", monkeypatch)
     ada.tell({"uri": str(clips / "mine.mp4")})
     answer = vera.get()
     assert (answer.status_code, str(clips) in answer.text) == (503, False)
+
+
+def test_a_pipe_beside_a_clip_is_nothing_to_show_and_holds_no_thread(ada: Player, vera: Player, clips: Path) -> None:
+    (clips / "mine.mp4.json").unlink()
+    os.mkfifo(clips / "mine.mp4.json")
+    ada.tell({"uri": str(clips / "mine.mp4")})
+    assert vera.get().status_code == 404
+
+
+def test_a_clip_that_became_a_pipe_is_not_sent(ada: Player, vera: Player, clips: Path) -> None:
+    (clips / "mine.mp4").unlink()
+    os.mkfifo(clips / "mine.mp4")
+    ada.tell({"uri": str(clips / "mine.mp4")})
+    assert vera.get("clip").status_code == 404

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from mapped_runs import RUN, Left, airflow_app, leave, log_in, start_run
+from mapped_runs import RUN, Left, airflow_app, leave, log_in, refuse_to_open, start_run
 from run_pages import EARLIER, EVIL, address, done, fill, numbers, place, record, tiles, told
 
 from airflow_provider_wisdomgate.ledger.destination import Destination
@@ -303,13 +303,10 @@ def test_a_clip_of_an_earlier_run_costs_no_create(vera: Any, clips: Path) -> Non
     assert (found["stored"], found["creates sent"]) == ("3", "2")
 
 
-def test_a_storage_that_cannot_be_read_is_said_and_not_told_apart(vera: Any, clips: Path) -> None:
-    broken = record(place(clips, 0)).with_suffix(".mp4.json")
-    if os.geteuid() == 0:
-        broken.unlink()
-        broken.mkdir()
-    else:
-        broken.chmod(0)
+def test_a_storage_that_cannot_be_read_is_said_and_not_told_apart(
+    vera: Any, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_to_open(record(place(clips, 0)).with_suffix(".mp4.json"), monkeypatch)
     record(place(clips, 1))
     leave("ours", RUN, [done(0), done(1)])
     page = vera.get(address())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from airflow_provider_wisdomgate import exceptions as errors
@@ -24,17 +25,19 @@ STORES: dict[str, str] = {
 ANYTHING_ELSE = f"{ROOM}.fsspec:FsspecStore"
 
 
-def open_store(uri: str) -> Store:
+def open_store(uri: str, upload_args: Any = None) -> Store:
     """Open the store that a URI or an absolute path names.
 
-    :raises ConfigurationError: there is none for its scheme.
+    :param upload_args: what goes with every write into an object store, in place of what the storage's own connection
+        says; see :func:`uploads.read_upload_args`. Local files have none.
+    :raises ConfigurationError: there is none for its scheme, or an upload argument is wrong.
     """
     scheme = uri.partition("://")[0].lower() if "://" in uri else ""
     if scheme in ("", "file", "local"):
         return LocalStore(_local_path(uri))
     module, _, name = STORES.get(scheme, ANYTHING_ELSE).partition(":")
     try:
-        store: Store = getattr(import_module(module), name)(uri)
+        store: Store = getattr(import_module(module), name)(uri, upload_args)
     except (ValueError, ImportError) as error:
         if isinstance(error, ValueError) and scheme in STORES:
             raise  # what is wrong is the connection, not the package

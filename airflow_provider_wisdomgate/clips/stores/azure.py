@@ -15,7 +15,7 @@ from typing import IO, Any
 from airflow.providers.microsoft.azure.hooks.wasb import WasbHook
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings, __version__
+from azure.storage.blob import BlobBlock, BlobServiceClient, ContentSettings, StandardBlobTier, __version__
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.clips.stores.base import (
@@ -27,13 +27,29 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     client_of,
     versioned,
 )
-from airflow_provider_wisdomgate.clips.stores.uploads import MARK, ObjectStore, send_parts, size_of
+from airflow_provider_wisdomgate.clips.stores.uploads import (
+    MARK,
+    TEXT,
+    TEXTS,
+    UPLOAD_ARGS,
+    ObjectStore,
+    one_of,
+    read_upload_args,
+    send_parts,
+    size_of,
+)
 
 # A condition that does not hold is answered 412, or 409 where something is there against If-None-Match: *.
 NOT_HELD = (ResourceModifiedError, ResourceExistsError)
-JSON = ContentSettings(content_type="application/json")
 MISSING = {"match_condition": MatchConditions.IfMissing}
 
+# As Azure's client names them. No cpk: each reader would need the key, too. The tier Archive is offline.
+ARGUMENTS = {
+    "encryption_scope": TEXT,
+    "standard_blob_tier": one_of("Hot", "Cool", "Cold"),
+    "cache_control": TEXT,
+    **dict.fromkeys(("metadata", "tags"), TEXTS),
+}
 # Before 12.28 the client always decodes, any amount out of a small blob that is marked as gzip.
 CAN_STAY_PLAIN = tuple(map(int, __version__.split(".")[:2])) >= (12, 28)
 PLAIN: dict[str, Any] = {"decompress": False} if CAN_STAY_PLAIN else {}
@@ -53,12 +69,12 @@ class AzureStore(ObjectStore):
     may_show_half = False
     no_version = '"0x000000000000000"'
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
-        self._container: Any = client_of(
-            ("azure", address.conn_id), lambda: _service(address.conn_id)
-        ).get_container_client(address.bucket)
+        service, own = client_of(("azure", address.conn_id), lambda: _service(address.conn_id))
+        self._with = read_upload_args(uri, upload_args, own, ARGUMENTS)
+        self._container: Any = service.get_container_client(address.bucket)
         self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:
@@ -103,7 +119,8 @@ class AzureStore(ObjectStore):
 
     def _put(self, suffix: str, data: bytes, condition: Condition) -> str | None:
         try:
-            done = self._blob(suffix).upload_blob(data, overwrite=True, content_settings=JSON, **condition)
+            about = self._about("application/json")
+            done = self._blob(suffix).upload_blob(data, overwrite=True, **about, **condition)
         except NOT_HELD:
             return None
         return str(done["etag"])
@@ -151,9 +168,8 @@ class AzureStore(ObjectStore):
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex
-        about = {"content_settings": ContentSettings(content_type=content_type), "metadata": {MARK: mark}}
         try:
-            self._upload(file, mark, **about, **(unchanged(over.version) if over else MISSING))
+            self._upload(file, mark, content_type, unchanged(over.version) if over else MISSING)
         except NOT_HELD:
             # The client repeats a request whose answer was lost, and the repeated one meets what the first one made.
             return self._carries(mark)
@@ -167,20 +183,29 @@ class AzureStore(ObjectStore):
             raise
         return True
 
-    def _upload(self, file: IO[bytes], mark: str, **how: Any) -> None:
+    def _about(self, content_type: str, **metadata: str) -> dict[str, Any]:
+        """Return what goes with a blob: its type, metadata and the upload arguments."""
+        about = {**self._with, "metadata": {**self._with.get("metadata", {}), **metadata}}
+        cache_control = about.pop("cache_control", None)
+        if "standard_blob_tier" in about:
+            about["standard_blob_tier"] = StandardBlobTier(about["standard_blob_tier"])
+        return {**about, "content_settings": ContentSettings(content_type=content_type, cache_control=cache_control)}
+
+    def _upload(self, file: IO[bytes], mark: str, content_type: str, condition: Condition) -> None:
         """Stage blocks and commit them at once.
 
         Not ``upload_blob``: it reads up to 64 MiB into memory at once, unless the connection says otherwise. Blocks
         that are never committed are invisible, and Azure removes them within a week.
         """
-        blob = self._blob()
+        blob, about = self._blob(), self._about(content_type, **{MARK: mark})
+        scope = {name: about[name] for name in ("encryption_scope",) if name in about}
 
         def stage(number: int, part: bytes) -> Any:
             block = base64.b64encode(f"{mark}-{number:05}".encode()).decode()
-            blob.stage_block(block, part, length=len(part))
+            blob.stage_block(block, part, length=len(part), **scope)
             return BlobBlock(block)
 
-        blob.commit_block_list(send_parts(file, size_of(file), stage), **how)
+        blob.commit_block_list(send_parts(file, size_of(file), stage), **about, **condition)
 
     def _carries(self, mark: str) -> bool:
         try:
@@ -197,13 +222,13 @@ def is_no_blob(error: ResourceNotFoundError) -> bool:
     return getattr(error, "error_code", None) != "ContainerNotFound"
 
 
-def _service(conn_id: str | None) -> Any:
-    if conn_id:
-        return _Hook(conn_id).get_conn()
+def _service(conn_id: str | None) -> tuple[Any, Any]:
+    """Return a client, and the upload arguments of its connection."""
     # What Azure's tools, and so Airflow's own Azure filesystem, find in the environment.
-    if connection_string := os.environ.get("AZURE_STORAGE_CONNECTION_STRING"):
-        return BlobServiceClient.from_connection_string(connection_string)
-    return _Hook().get_conn()
+    if not conn_id and (connection_string := os.environ.get("AZURE_STORAGE_CONNECTION_STRING")):
+        return BlobServiceClient.from_connection_string(connection_string), None
+    hook = _Hook(conn_id) if conn_id else _Hook()
+    return hook.get_conn(), hook.get_connection(hook.conn_id).extra_dejson.get(UPLOAD_ARGS)
 
 
 class _Hook(WasbHook):  # type: ignore[misc]  # seen as Any: not everybody has this package

@@ -34,7 +34,7 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     bytes_to_read,
     versioned,
 )
-from airflow_provider_wisdomgate.clips.stores.uploads import PART_BYTES, SpooledClips
+from airflow_provider_wisdomgate.clips.stores.uploads import OWN_CONNECTION, PART_BYTES, UPLOAD_ARGS, SpooledClips
 
 # What filesystems call the moment or the version of a file's content; never the time it was last read.
 CHANGES = ("ETag", "etag", "generation", "mtime", "modified", "last_modified", "LastModified", "updated", "created")
@@ -51,12 +51,16 @@ class FsspecStore(SpooledClips):
     )
     no_version = "no version"
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
         from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+        scheme, _, rest = uri.partition("://")
+        if upload_args:
+            raise errors.ConfigurationError(
+                f"{UPLOAD_ARGS}: {scheme}:// takes none, only s3://, gs:// and abfs:// do.", next_step=OWN_CONNECTION
+            )
         path = ObjectStoragePath(uri)
         self.uri, self._fs, self._path = uri, path.fs, path.path
-        scheme, _, rest = uri.partition("://")
         self.place = f"{scheme}://{rest.partition('/')[0]}"
 
     @property

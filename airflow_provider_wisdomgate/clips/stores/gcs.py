@@ -22,12 +22,26 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     client_of,
     versioned,
 )
-from airflow_provider_wisdomgate.clips.stores.uploads import MARK, PART_BYTES, ObjectStore, size_of
+from airflow_provider_wisdomgate.clips.stores.uploads import (
+    MARK,
+    PART_BYTES,
+    TEXT,
+    TEXTS,
+    UPLOAD_ARGS,
+    ObjectStore,
+    read_upload_args,
+    size_of,
+)
 
 # What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
 ENDPOINT = "gcs.endpoint"
 TIMEOUT = 60.0
 READS = 8
+# As Google's client names them. All storage classes of GCS can be read at once.
+ARGUMENTS = {
+    **dict.fromkeys(("kms_key_name", "predefined_acl", "storage_class", "cache_control"), TEXT),
+    "metadata": TEXTS,
+}
 
 
 class GCSStore(ObjectStore):
@@ -38,14 +52,26 @@ class GCSStore(ObjectStore):
     # 0 says "no such object" in a condition; real generations are many digits long.
     no_version = 1
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
-        self._bucket: Any = client_of(("gs", address.conn_id), lambda: _client(address.conn_id)).bucket(address.bucket)
+        client, own = client_of(("gs", address.conn_id), lambda: _client(address.conn_id))
+        self._with = read_upload_args(uri, upload_args, own, ARGUMENTS)
+        self._bucket: Any = client.bucket(address.bucket)
         self.key = address.key
 
     def _blob(self, suffix: str = "") -> Any:
         return self._bucket.blob(self.key + suffix)
+
+    def _new_blob(self, suffix: str = "", **metadata: str) -> Any:
+        """Return a blob to write, with all upload arguments but the ACL, which its upload takes."""
+        blob = self._bucket.blob(self.key + suffix, kms_key_name=self._with.get("kms_key_name"))
+        for name in ("storage_class", "cache_control"):
+            if name in self._with:
+                setattr(blob, name, self._with[name])
+        if metadata := {**self._with.get("metadata", {}), **metadata}:
+            blob.metadata = metadata
+        return blob
 
     def read(self, suffix: str, limit: int = MAX_RECORD_BYTES) -> Versioned | None:
         for _ in range(READS):
@@ -74,10 +100,14 @@ class GCSStore(ObjectStore):
         return self._put(suffix, data, version)
 
     def _put(self, suffix: str, data: bytes, generation: int) -> int | None:
-        blob = self._blob(suffix)
+        blob = self._new_blob(suffix)
         try:
             blob.upload_from_string(
-                data, content_type="application/json", if_generation_match=generation, timeout=TIMEOUT
+                data,
+                content_type="application/json",
+                predefined_acl=self._with.get("predefined_acl"),
+                if_generation_match=generation,
+                timeout=TIMEOUT,
             )
         except PreconditionFailed:
             return None
@@ -116,9 +146,8 @@ class GCSStore(ObjectStore):
                 yield Listed(name, found.size)
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
-        blob = self._blob()
         mark = uuid.uuid4().hex
-        blob.metadata = {MARK: mark}
+        blob = self._new_blob(**{MARK: mark})
         # One resumable upload, chunk by chunk; nothing is visible before its last one.
         blob.chunk_size = PART_BYTES
         try:
@@ -126,6 +155,7 @@ class GCSStore(ObjectStore):
                 file,
                 size=size_of(file),
                 content_type=content_type,
+                predefined_acl=self._with.get("predefined_acl"),
                 if_generation_match=over.version if over else 0,
                 timeout=TIMEOUT,
             )
@@ -144,15 +174,17 @@ class GCSStore(ObjectStore):
         return blob is not None and (blob.metadata or {}).get(MARK) == mark
 
 
-def _client(conn_id: str | None) -> storage.Client:
+def _client(conn_id: str | None) -> tuple[storage.Client, Any]:
+    """Return a client, and the upload arguments of its connection."""
     if conn_id is None:
         # Google's client finds its credentials itself, as Airflow's own GCS filesystem lets it.
-        return storage.Client()
+        return storage.Client(), None
     hook = GCSHook(gcp_conn_id=conn_id)
     if not hook.extras.get(ENDPOINT):
-        return hook.get_conn()
-    return storage.Client(
+        return hook.get_conn(), hook.extras.get(UPLOAD_ARGS)
+    client = storage.Client(
         credentials=hook.get_credentials(),
         project=hook.project_id,
         client_options={"api_endpoint": hook.extras[ENDPOINT]},
     )
+    return client, hook.extras.get(UPLOAD_ARGS)

@@ -31,9 +31,15 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     versioned,
 )
 from airflow_provider_wisdomgate.clips.stores.uploads import (
+    FLAG,
     MARK,
     ONE_REQUEST_BYTES,
+    TEXT,
+    TEXTS,
+    UPLOAD_ARGS,
     ObjectStore,
+    none_of,
+    read_upload_args,
     send_parts,
     size_of,
 )
@@ -41,6 +47,16 @@ from airflow_provider_wisdomgate.clips.stores.uploads import (
 # How often a write is repeated that met another one under way (409), and the longest first pause in seconds.
 CONFLICT_REPEATS = 8
 CONFLICT_PAUSE = 0.05
+
+# Of boto3's ExtraArgs, what can go with every object. No SSECustomerKey: each reader would need it, too.
+ARGUMENTS = {
+    **dict.fromkeys(("ServerSideEncryption", "SSEKMSKeyId", "SSEKMSEncryptionContext"), TEXT),
+    "BucketKeyEnabled": FLAG,
+    **dict.fromkeys(("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP"), TEXT),
+    "StorageClass": none_of("GLACIER", "DEEP_ARCHIVE"),
+    **dict.fromkeys(("Tagging", "CacheControl"), TEXT),
+    "Metadata": TEXTS,
+}
 
 Condition = dict[str, str]
 
@@ -52,11 +68,11 @@ class S3Store(ObjectStore):
     may_show_half = False
     no_version = '"00000000000000000000000000000000"'
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
         address = Address.of(uri)
         self.uri, self.place = uri, address.place
-        # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
-        self._client: Any = client_of(("s3", address.conn_id), S3Hook(aws_conn_id=address.conn_id).get_conn)
+        self._client, own = client_of(("s3", address.conn_id), lambda: _client(address.conn_id))
+        self._with = read_upload_args(uri, upload_args, own, ARGUMENTS)
         self._bucket, self.key = address.bucket, address.key
 
     def _at(self, suffix: str = "") -> dict[str, Any]:
@@ -100,7 +116,7 @@ class S3Store(ObjectStore):
         return self._put(suffix, data, {"IfMatch": version})
 
     def _put(self, suffix: str, data: bytes, condition: Condition) -> str | None:
-        put = {**self._at(suffix), "Body": data, "ContentType": "application/json"}
+        put = {**self._at(suffix), **self._with, "Body": data, "ContentType": "application/json"}
         done = self._if(condition, suffix, lambda holds: self._client.put_object(**put, **holds))
         return None if done is None else str(done["ETag"])
 
@@ -162,7 +178,8 @@ class S3Store(ObjectStore):
 
     def publish(self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Any]) -> bool:
         mark = uuid.uuid4().hex
-        about = {"ContentType": content_type, "Metadata": {MARK: mark}}
+        metadata = {**self._with.get("Metadata", {}), MARK: mark}
+        about = {**self._with, "ContentType": content_type, "Metadata": metadata}
         condition = {"IfNoneMatch": "*"} if over is None else {"IfMatch": over.version}
         try:
             done = self._if(condition, "", lambda holds: self._upload(file, about, holds))
@@ -227,6 +244,13 @@ class S3Store(ObjectStore):
             ) from refusal
         self.weakness = "The server knows no conditional writes; it is read and compared before a write instead."
         return write({}) if self._etag(suffix) == condition.get("IfMatch") else None
+
+
+def _client(conn_id: str | None) -> tuple[Any, Any]:
+    """Return a client, and the upload arguments of its connection."""
+    # Without a connection boto3 finds its credentials itself, as Airflow's own S3 filesystem lets it.
+    hook = S3Hook(aws_conn_id=conn_id)
+    return hook.get_conn(), hook.conn_config.extra_config.get(UPLOAD_ARGS)
 
 
 def status_of(error: ClientError) -> int:

@@ -1,15 +1,23 @@
-"""What the object stores share: a clip waits on the local disk until it is whole, then leaves in parallel parts."""
+"""What the object stores share: a clip waits on the local disk until it is whole, then leaves in parallel parts.
+
+Upload arguments (encryption, ACL, storage class, metadata) go with every write, a clip's and a manifest's: a bucket
+that demands one refuses both.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
-from typing import IO, Self, TypeVar
+from dataclasses import dataclass
+from typing import IO, Any, Self, TypeVar
+
+from airflow_provider_wisdomgate import exceptions as errors
 
 T = TypeVar("T")
 
@@ -24,6 +32,63 @@ MAX_PARTS = 10_000
 # An upload writes a mark of its own into the object's metadata. Where the answer is lost, the mark tells whose object
 # is there; an ETag does not under encryption. No underscore: nginx drops a header with one, and the signature breaks.
 MARK = "wisdomgateupload"
+# Their name in the extra of a connection: the gateway's, or the storage's own.
+UPLOAD_ARGS = "upload_args"
+OWN_CONNECTION = f"Arguments for one storage belong into {UPLOAD_ARGS!r} in the extra of the storage's own connection."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an upload argument must be, in words and as a check."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+TEXT = Kind("a text", _is_text)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TEXTS = Kind("an object of texts", lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values())))
+
+
+def one_of(*texts: str) -> Kind:
+    """Accept these texts alone."""
+    return Kind(f"one of {', '.join(texts)}", lambda value: value in texts)
+
+
+def none_of(*texts: str) -> Kind:
+    """Refuse classes of storage that keep things offline: a record must be readable at once."""
+    return Kind(f"a text, and not {' or '.join(texts)}", lambda value: _is_text(value) and value not in texts)
+
+
+def read_upload_args(uri: str, given: Any, own: Any, known: Mapping[str, Kind]) -> dict[str, Any]:
+    """Check the arguments that go with every write.
+
+    :param given: those of the gateway's connection; they take the place of ``own``.
+    :param own: those of the storage's own connection.
+    :param known: the arguments of the store.
+    :raises ConfigurationError: naming the argument.
+    """
+    found = given or own or {}
+    if isinstance(found, str):  # from a form, or from a connection that is a URI
+        with suppress(ValueError):
+            found = json.loads(found)
+    scheme = uri.partition("://")[0]
+    if not isinstance(found, Mapping):
+        example = json.dumps({next(iter(known)): "..."})
+        raise errors.ConfigurationError(
+            f"{UPLOAD_ARGS} must be a JSON object, not {found!r}.", next_step=f"Write e.g. {example}."
+        )
+    for name, value in found.items():
+        if name not in known:
+            advice = f"It takes {', '.join(known)}. {OWN_CONNECTION}"
+            raise errors.ConfigurationError(f"{UPLOAD_ARGS}: {scheme}:// takes no {name!r}.", next_step=advice)
+        if not known[name].fits(value):
+            raise errors.ConfigurationError(f"{UPLOAD_ARGS}: {name} must be {known[name].words}, not {value!r}.")
+    return dict(found)
 
 
 class SpooledClips:

@@ -170,7 +170,7 @@ def test_azures_account_is_found_wherever_a_connection_names_it(
 ) -> None:
     azure = pytest.importorskip("airflow_provider_wisdomgate.clips.stores.azure")
     monkeypatch.setenv("AIRFLOW_CONN_AZURE_OTHER", json.dumps({"conn_type": "azure_data_lake", **fields}))
-    assert azure._service("azure_other").primary_hostname == account
+    assert azure._service("azure_other")[0].primary_hostname == account
 
 
 def test_azure_is_found_by_the_environments_connection_string(
