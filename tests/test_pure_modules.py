@@ -15,7 +15,7 @@ PURE = (
         for room, names in {
             "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "values", "video"),
             "polling": ("decisions", "rate_limit"),
-            "clips": ("mp4", "names"),
+            "clips": ("matroska", "mp4", "names", "tracks"),
             "ledger": ("record", "rules"),
         }.items()
         for name in names

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from airflow_provider_wisdomgate.clips.matroska import MAGIC, MATROSKA
@@ -208,6 +208,12 @@ def _optional(data: bytes, at: int, flags: int, fields: Mapping[int, str]) -> tu
     return dict(zip(present, _unpack(layout, data, at), strict=True)), at + struct.calcsize(f">{layout}")
 
 
+def _runs(table: bytes) -> Iterable[tuple[int, int]]:
+    """Read (so many samples, ticks of each), of stts or ctts."""
+    numbers = _table(table, 8, 2 * _unpack("I", table, 4)[0], "i")
+    return zip(numbers[::2], numbers[1::2], strict=False)
+
+
 def _is_wide(table: bytes) -> bool:
     return table[:1] == b"\1"
 
@@ -285,22 +291,20 @@ def _read_movie(facts: Facts, tables: Tables, *_: int) -> None:
 def _read_track(facts: Facts, tables: Tables, *_: int) -> None:
     if b"moov" in facts.seen or len(facts.tracks) >= MAX_TRACKS:  # a second moov is passed over
         return
-    header, ticks = only(tables, b"tkhd"), only(tables, b"stts")
+    header = only(tables, b"tkhd")
     track = Track(
         number=_unpack("I", header, 20 if _is_wide(header) else 12)[0],
         kind=KINDS.get(only(tables, b"hdlr")[8:12]),
         is_enabled=bool(_unpack("I", header)[0] & 1),
         picture=_shown(header, only(tables, b"stsd")),
         scale=_times(only(tables, b"mdhd"))[0],
-        shift=_unpack("i", only(tables, b"ctts"), 12)[0],
         edits=_edits(only(tables, b"elst")),
     )
     facts.tracks.append(track)
     count, end = _samples(tables)
     if count and track.kind:
         facts.needed = max(facts.needed, end)
-        table = _table(ticks, 8, 2 * _unpack("I", ticks, 4)[0], "i")
-        track.add(count, 0, max(sum(many * each for many, each in zip(table[::2], table[1::2], strict=False)), 0))
+        track.add(count, 0, _runs(only(tables, b"stts")), _runs(only(tables, b"ctts")))
 
 
 def _read_fragment(facts: Facts, tables: Tables, start: int, _: int) -> None:
@@ -310,25 +314,28 @@ def _read_fragment(facts: Facts, tables: Tables, start: int, _: int) -> None:
     if track is None:
         return
     given, _ = _optional(header, 8, flags, {1: "Q", 2: "I", 8: "I", 16: "I"})
-    base = given.get(1, facts.data_at if facts.data_at and not flags & 0x20000 else start)
-    place = base
-    time = _unpack("Q" if _is_wide(begin) else "I", begin, 4)[0] if begin else track.end
+    defaults = given.get(8, track.defaults[0]), given.get(16, track.defaults[1])
+    base = place = given.get(1, facts.data_at if facts.data_at and not flags & 0x20000 else start)
+    if begin:
+        (track.decoded,) = _unpack("Q" if _is_wide(begin) else "I", begin, 4)
     for run in tables.get(b"trun", ()):
-        flags, count = _unpack("II", run)
-        head, at = _optional(run, 8, flags, {1: "i", 4: "I"})
-        fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if flags & flag]
-        values = _table(run, at, count * len(fields))
-        columns = {flag: values[column :: len(fields)] for column, flag in enumerate(fields)}
-        ticks = sum(columns[0x100]) if 0x100 in columns else count * given.get(8, track.defaults[0])
-        size = sum(columns[0x200]) if 0x200 in columns else count * given.get(16, track.defaults[1])
-        if 0x800 in columns and columns[0x800] and track.start is None:
-            track.shift = columns[0x800][0] - (columns[0x800][0] >> 31 << 32)  # signed
-        track.is_fragmented = True
-        track.add(count, time, ticks)
-        time += ticks
-        place = (base + head[1] if 1 in head else place) + size
+        offset, size = _read_run(run, track, defaults)
+        place = (place if offset is None else base + offset) + size
         facts.needed = max(facts.needed, place)
     facts.data_at = place
+
+
+def _read_run(run: bytes, track: Track, defaults: tuple[int, int]) -> tuple[int | None, int]:
+    """Add a fragment's samples to its track; return where their data begin and how many bytes they have."""
+    flags, count = _unpack("II", run)
+    head, at = _optional(run, 8, flags, {1: "i", 4: "I"})
+    fields = [flag for flag in (0x100, 0x200, 0x400, 0x800) if flags & flag]
+    values = _table(run, at, count * len(fields), "i")
+    columns = {flag: values[column :: len(fields)] for column, flag in enumerate(fields)}
+    ticks = ((1, each) for each in columns[0x100]) if 0x100 in columns else ((count, defaults[0]),)
+    track.add(count, track.decoded, ticks, ((1, shift) for shift in columns.get(0x800, ())))
+    track.is_fragmented = True
+    return head.get(1), sum(columns[0x200]) if 0x200 in columns else count * defaults[1]
 
 
 def _read_fragments(facts: Facts, _: Tables, *__: int) -> None:

@@ -7,7 +7,7 @@ size is the one on the screen, with the shape of the pixels and the rotation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -46,35 +46,44 @@ class Track:
     is_enabled: bool = True
     picture: tuple[int, int] = (0, 0)
     scale: int = 0
-    shift: int = 0  # from decoding the first picture to showing it
     edits: Sequence[tuple[int, ...]] = ()
     samples: int = 0
-    start: int | None = None
-    end: int = 0
-    played: int = 0
+    start: int | None = None  # the first sample is shown
+    end: int = 0  # the last sample has been shown
+    decoded: int = 0  # the next sample is decoded
+    lasted: int = 0  # all samples together
     is_fragmented: bool = False
     defaults: tuple[int, int] = (0, 0)  # of a sample in a fragment: ticks, bytes
 
-    def add(self, samples: int, start: int, length: int) -> None:
-        self.samples += samples
-        self.start = start if self.start is None else min(self.start, start)
-        self.end = max(self.end, start + length)
-        self.played += length
+    def add(self, samples: int, at: int, ticks: Iterable[tuple[int, int]], shifts: Iterable[tuple[int, int]]) -> None:
+        """Add samples that are decoded from a time on. Both tables hold (so many samples, ticks of each)."""
+        left, shift, later = 0.0, 0, iter(shifts)
+        self.samples, self.decoded = self.samples + samples, at
+        for many, each in ticks:
+            while many > 0:
+                while not left > 0:
+                    left, shift = next(later, (math.inf, 0))
+                self.start = self.decoded + shift if self.start is None else self.start
+                step = int(min(many, left))
+                many, left, self.decoded = many - step, left - step, self.decoded + step * each
+                self.end = max(self.end, self.decoded + shift)
+        self.lasted += self.decoded - at
 
     def span(self, movie_scale: int) -> tuple[float, float]:
         """Return when it begins and ends on the screen, in seconds."""
-        scale, begin = self.scale or math.inf, self.start or 0
-        media = max(self.end - begin, self.played) / scale
+        scale, start = self.scale or math.inf, self.start or 0
+        end = start + max(self.end - start, self.lasted)
         if not self.edits:
-            begin += self.shift
-            return begin / scale, begin / scale + media
+            return start / scale, end / scale
         length = 0.0
         for given, time, rate in self.edits:
+            rest = max(end - max(start, time), 0) / scale
             if time >= 0 and (not given or self.is_fragmented):  # as far as the fragments go
-                length += media + (self.shift - time) / scale
+                length += rest
             else:  # neither an empty edit nor one that holds a picture is bound by the media
-                length += min(given / (movie_scale or math.inf), media if time >= 0 and rate else math.inf)
-        return begin / scale, begin / scale + length
+                length += min(given / (movie_scale or math.inf), rest if time >= 0 and rate else math.inf)
+        begin = max(start - min((time for _, time, _ in self.edits if time >= 0), default=start), 0) / scale
+        return begin, begin + length
 
 
 @dataclass

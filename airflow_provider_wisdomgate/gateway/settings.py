@@ -15,8 +15,15 @@ from airflow_provider_wisdomgate import DEFAULT_BASE_URL
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.foreign import SHORTEST_SECRET, Redactor
 
-OWN_EXTRAS = ("storage_path", "requests_per_minute", "timeout", "min_balance", "create_as", "content_from",
- "upload_args")
+OWN_EXTRAS = (
+    "storage_path",
+    "requests_per_minute",
+    "timeout",
+    "min_balance",
+    "create_as",
+    "content_from",
+    "upload_args",
+)
 # The values of extras that are words.
 CHOICES: Mapping[str, tuple[str, ...]] = {"create_as": ("form", "json"), "content_from": ("route", "address", "either")}
 # What providers-http understands in a connection's extra; everything else there is a header of the user's.
