@@ -49,6 +49,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_wisdomgate.foreign import printable
 
 FACTS = ("status", "code", "type", "request_id", "video_id", "retry_after", "expires_at", "answer", "answered_id")
+LONGEST_WORD = 200  # a gateway's code of 60 KB would be in every event and log line
 
 
 class WisdomGateError(AirflowException):
@@ -83,7 +84,7 @@ class WisdomGateError(AirflowException):
         if next_step:
             self.next_step = str(next_step)
         for name, value in facts.items():
-            setattr(self, name, value)
+            setattr(self, name, str(value)[:LONGEST_WORD] if name in ("code", "type") and value else value)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ print(json.dumps([event.payload["outcome"], *(threads[name] for name in sys.argv
 def test_a_trigger_imports_the_http_client_in_a_thread_beside_the_event_loop() -> None:
     nobody = json.dumps({"conn_type": "wisdomgate", "host": "http://127.0.0.1:9", "password": "a-key"})
     done = subprocess.run(
-        [sys.executable, "-c", FIRE, f"{PACKAGE}.polling.shared_client", "aiohttp"],
+        [sys.executable, "-c", FIRE, f"{PACKAGE}.polling.shared_client", "requests"],
         env=os.environ | {"AIRFLOW_CONN_WISDOMGATE_DEFAULT": nobody},
         capture_output=True,
         text=True,

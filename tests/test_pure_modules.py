@@ -13,7 +13,7 @@ PURE = (
     *(
         f"{room}/{name}.py"
         for room, names in {
-            "gateway": ("dialects", "encodings", "replies", "retry", "routes", "settings", "values", "video"),
+            "gateway": ("dialects", "replies", "retry", "routes", "settings", "values", "video", "wire"),
             "polling": ("decisions", "rate_limit"),
             "clips": ("matroska", "mp4", "names", "tracks"),
             "ledger": ("record", "rules"),

@@ -16,33 +16,34 @@ import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.control import Control
-from airflow_provider_wisdomgate.gateway.content import Content, Unshown, read_body
+from airflow_provider_wisdomgate.gateway.content import Content, raw_body
 from airflow_provider_wisdomgate.gateway.elsewhere import named_address
 from airflow_provider_wisdomgate.gateway.exchange import (
     MAX_REDIRECTS,
     MAX_REPLY,
+    Received,
     after_error,
     encode_body,
     headers_of,
-    lost_create_error,
+    is_evident,
+    meaning_of,
     origin_of,
-    parse_answer,
 )
-from airflow_provider_wisdomgate.gateway.replies import is_media
 from airflow_provider_wisdomgate.gateway.retry import RetryPolicy
 from airflow_provider_wisdomgate.gateway.routes import CONNECT_TIMEOUT, Call, T, get_content
 from airflow_provider_wisdomgate.gateway.settings import Secret, Settings, next_hop
 from airflow_provider_wisdomgate.gateway.transport import (
+    Evidence,
     asks_for_long_body,
-    first_bytes,
+    evidence,
     follow_nothing,
     proxy_of,
     redacted_log,
+    sendable,
     tls_context,
     trusted,
     typed_errors,
 )
-from airflow_provider_wisdomgate.gateway.values import first_document
 
 
 class Client:
@@ -85,32 +86,19 @@ class Client:
             control.sleep(delay)
 
     def _send_once(self, call: Call[T]) -> T:
-        if not call.idempotent:
-            return self._send_paid(call)
-        first_bytes.set(None)
-        with self._open(call) as (response, is_own):
-            body, broken = read_body(response, MAX_REPLY, self.settings.redact_bytes)
-            if broken:
-                raise broken
-            return self._parse(call, response, is_own, body)
-
-    def _send_paid(self, call: Call[T]) -> T:
-        """Send a create or a remix once. Every byte of its answer is evidence, however the answer ends."""
-        seen = Unshown()
-        first_bytes.set(seen)
+        seen = None if call.idempotent else Evidence()
+        evidence.set(seen)
         try:
             with self._open(call) as (response, is_own):
-                body, broken = read_body(response, MAX_REPLY, self.settings.redact_bytes)
-                if broken and first_document(body) is None:  # the framing may have eaten it
-                    body = self.settings.redact_bytes(bytes(seen).partition(b"\r\n\r\n")[2]) or body
-                return self._parse(call, response, is_own, body)
+                body, error = raw_body(response, MAX_REPLY)
+                got = Received(response.status_code, response.headers, body, is_own, error)
+                if seen is not None and not is_evident(call, got):
+                    seen.more()
         except errors.ConnectionBrokenError as error:
-            raise lost_create_error(call, error, self.settings, bytes(seen)) from error
+            got = Received(None, {}, b"", error=error)
         finally:
-            first_bytes.set(None)
-
-    def _parse(self, call: Call[T], response: requests.Response, is_own: bool, body: bytes) -> T:
-        return parse_answer(call, self.settings, response.status_code, response.headers, body, is_own=is_own)
+            evidence.set(None)
+        return meaning_of(call, self.settings, got, seen)
 
     @contextmanager
     def _open(
@@ -135,7 +123,7 @@ class Client:
                     yield response, same_origin
                     return
             url, still = next_hop(url, location)
-            same_origin = same_origin and still
+            url, same_origin = sendable(url), same_origin and still
         raise errors.UnexpectedReplyError(f"The gateway redirects more than {MAX_REDIRECTS} times.")
 
     def _request(self, call: Call[Any], url: str, headers: Mapping[str, str], body: bytes | None) -> requests.Response:
@@ -177,10 +165,8 @@ class Client:
             if offset and response.status_code == 416:
                 raise errors.ContentError("The gateway says that no bytes follow, but the clip is not whole.")
             content = Content(response, offset, is_own=is_own)
-            # A resumed body begins in the middle of the clip: only the beginning can be told from text.
-            if response.status_code != 206 and not is_media(response.status_code, content.head):
-                body = self.settings.redact_bytes(content.read_all(MAX_REPLY))
-                self._parse(call, response, is_own, body)
+            if not content.is_media:
+                meaning_of(call, self.settings, content.received(is_own, MAX_REPLY))
             yield content
 
     @contextmanager

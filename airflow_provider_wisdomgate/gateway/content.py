@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import requests
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.gateway.dialects import NOT_SERVED_STATUSES
-from airflow_provider_wisdomgate.gateway.encodings import decoder_of
-from airflow_provider_wisdomgate.gateway.transport import typed_errors
+from airflow_provider_wisdomgate.gateway.exchange import Received
+from airflow_provider_wisdomgate.gateway.replies import is_media
+from airflow_provider_wisdomgate.gateway.transport import CHUNK, typed_errors
 from airflow_provider_wisdomgate.gateway.video import Video, missing_content
+from airflow_provider_wisdomgate.gateway.wire import CONTAINER, Decoder, Unshown, encodings_of
 
-CHUNK = 1024 * 1024
 # If the content route answers so, the video's own object decides.
 ASK_THE_VIDEO = (errors.VideoNotFoundError, errors.VideoExpiredError, errors.ModerationError, errors.VideoFailedError)
 # So it may refuse a clip that it does not serve, in whatever words, besides the statuses of NOT_SERVED_STATUSES.
@@ -30,6 +32,8 @@ class Content:
 
     ``validator`` is the strong ETag of what they are of; None where there is none, and where they came encoded: then
     nothing can be appended to them later. ``host`` is where they come from, None for the gateway's own.
+
+    :raises ContentError: what came is another range than the wanted one, or a range of something encoded.
     """
 
     def __init__(self, response: requests.Response, wanted_offset: int, *, is_own: bool = True) -> None:
@@ -37,15 +41,37 @@ class Content:
         self.host = None if is_own else urlsplit(response.url).netloc.rpartition("@")[2]
         headers = response.headers
         self.content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_encoded = decoder_of(headers.get("content-encoding"), response.status_code).is_encoded
-        if is_encoded and response.status_code == 206:
+        self.offset, total = extent_of(response.status_code, headers, wanted_offset)
+        self._first = _read(response)
+        self._decoder, self.head, self._rest = self._begin(encodings_of(headers))
+        if self._decoder and response.status_code == 206:
             raise errors.ContentError("The gateway answered a range request with a range of something encoded.")
         etag = headers.get("etag", "")
-        self.validator = etag if etag.startswith('"') and not is_encoded else None
-        self.offset, total = extent_of(response.status_code, headers, wanted_offset)
-        self.total = None if is_encoded else total
-        self._pieces = pieces_of(response)
-        self.head = next(self._pieces, b"")
+        self.validator = etag if etag.startswith('"') and not self._decoder else None
+        self.total = None if self._decoder else total
+
+    def _begin(self, names: list[str]) -> tuple[Decoder | None, bytes, Iterator[bytes]]:
+        """Choose what decodes the bytes: nothing if they are a clip as they are, whatever the header says of them."""
+        self.is_readable = True
+        with suppress(errors.ContentError, errors.UnexpectedReplyError):
+            if len(names) == 1:
+                decoder = Decoder(names[0])
+                pieces = decoder.feed(self._first)
+                return decoder, next(pieces, b""), pieces
+        self.is_readable = not names or self.offset > 0 or bool(CONTAINER.match(self._first))
+        return None, self._first, iter(())
+
+    @property
+    def is_media(self) -> bool:
+        """Whether this is to be taken for the clip. Of a range, only the beginning can be told from text."""
+        if self._response.status_code == 206:
+            return self.is_readable
+        return self.is_readable and is_media(self._response.status_code, self.head)
+
+    def received(self, is_own: bool, most: int) -> Received:
+        """Return the answer, if it is no video, as it came: ``most`` bytes of it."""
+        body, error = raw_body(self._response, most - len(self._first))
+        return Received(self._response.status_code, self._response.headers, self._first + body, is_own, error)
 
     def read_all(self, size: int) -> bytes:
         """Read at most ``size`` bytes; what is more than that is left unread."""
@@ -58,7 +84,11 @@ class Content:
         """
         if self.head:
             yield self.head
-        yield from self._pieces
+        yield from self._rest
+        while data := _read(self._response):
+            yield from self._decoder.feed(data) if self._decoder else (data,)
+        if self._decoder:
+            self._decoder.finish()
 
     def interrupt(self) -> None:
         """End a read that waits for bytes; safe to call from a signal handler, and when all is read."""
@@ -156,49 +186,16 @@ def _count(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None  # int() raises beyond 4300
 
 
-def pieces_of(response: requests.Response) -> Iterator[bytes]:
-    """Yield a body's decoded bytes, at most a mebibyte at once.
-
-    :raises ConnectionBrokenError: the connection broke or stalled, or the body ended in the middle of its encoding.
-    """
-    decoder = decoder_of(response.headers.get("content-encoding"), response.status_code)
-    while data := _read(response):
-        yield from decoder.feed(data)
-    decoder.finish()
-
-
-class Unshown(bytearray):
-    """Bytes without a repr: a gateway may quote the key, and error reporters show the reprs of local variables."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} bytes>"
-
-
-def read_body(
-    response: requests.Response, size: int, redact: Callable[[bytes], bytes]
-) -> tuple[bytes, errors.WisdomGateError | None]:
-    """Read at most ``size`` bytes of a body, decoded, and return what came of it with the error that ended it, if any.
-
-    A body of which nothing can be decoded is returned as it came.
-
-    :param redact: takes the key out of what is returned.
-    """
-    raw, body, broken = Unshown(), Unshown(), None
+def raw_body(response: requests.Response, most: int) -> tuple[Unshown, errors.WisdomGateError | None]:
+    """Read at most ``most`` bytes of a body as they come, and return them with the error that ended it, if any."""
+    raw = Unshown()
     try:
-        while len(raw) < size and (data := _read(response)):
+        while len(raw) < most and (data := _read(response)):
             raw += data
     except errors.WisdomGateError as error:
-        broken = error
-    try:
-        decoder = decoder_of(response.headers.get("content-encoding"), response.status_code)
-        for piece in decoder.feed(bytes(raw)):
-            body += piece
-            if len(body) >= size:
-                return redact(bytes(body[:size])), broken
-        decoder.finish()
-    except errors.WisdomGateError as error:
-        broken = broken or error
-    return redact(bytes(body or raw)), broken
+        return raw, error
+    del raw[most:]
+    return raw, None
 
 
 def _joined(pieces: Iterator[bytes], size: int) -> bytes:

@@ -6,7 +6,6 @@ traceback.
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,15 +101,3 @@ def _addresses(host: str) -> set[str]:
         return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         return set()
-
-
-class _WithoutQuery(logging.Filter):
-    """Cuts the query from the paths that urllib3 logs at level DEBUG."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if check_reached.get() and isinstance(record.args, tuple):
-            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
-        return True
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_WithoutQuery())

@@ -38,7 +38,7 @@ KEY_NAME = re.compile(r"key|token|secret|sig|auth|pass|code|cred", re.IGNORECASE
 LONG_VALUE = 20
 KEY = re.compile(r"[\x21-\x7e]+")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# ASCII alone: of other letters requests and aiohttp send different bytes.
+# ASCII alone: other letters would be sent in different bytes.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -121,7 +121,10 @@ class Settings:
         return Redactor(self.api_key, *keys_in(self.query))
 
     def redact_bytes(self, body: bytes) -> bytes:
-        """Redact the key as it is spelled here; ``redactor`` redacts what is read of a body."""
+        """Redact the key as it is spelled here, because error reporters show local variables.
+
+        ``redactor`` redacts what is read of a body.
+        """
         return body.replace(self.api_key.encode(), b"***") if len(self.api_key) >= SHORTEST_SECRET else body
 
 

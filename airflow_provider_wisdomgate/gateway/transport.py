@@ -19,18 +19,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
-from types import FunctionType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.foreign import Redactor, printable
+from airflow_provider_wisdomgate.gateway.exchange import broke
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
 from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings, read_proxies
+from airflow_provider_wisdomgate.gateway.wire import MAX_SEEN, Answer, Unshown
 
+CHUNK = 1024 * 1024
 # Whether connecting (TCP, TLS, proxy tunnel) has returned for what is sent in this context. Only a connection of
 # adapter.py says no, and only while it connects: whatever goes another way counts as connected.
 is_connected: ContextVar[bool] = ContextVar("is_connected", default=True)
@@ -38,8 +41,22 @@ is_connected: ContextVar[bool] = ContextVar("is_connected", default=True)
 # InvalidHeader is of an answer that came.
 UNSENDABLE = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
 NO_TLS = "The server there does not speak TLS: if that is meant, write http:// in the connection's Base URL."
-# Of a proxy that refuses to connect, aiohttp quotes the whole address.
-LOGIN = re.compile(r"//[^/\s]*@")
+# No library is quoted: its words differ from those of another one for the same bytes, and it quotes what came, where
+# the key may be.
+REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    ((TimeoutError, urllib3.exceptions.TimeoutError), "it took too long"),
+    (ConnectionRefusedError, "it was refused"),
+    ((ConnectionResetError, BrokenPipeError, ConnectionAbortedError), "it was reset"),
+    (socket.gaierror, "the host's name is not known"),
+    ((UnicodeError, requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), "the address is no URL"),
+    (requests.exceptions.InvalidSchema, "a SOCKS proxy needs the package pysocks"),
+    (urllib3.exceptions.ProxyError, "the proxy refused"),
+)
+LINGER = 1.0  # seconds for what comes after an answer that seems to be over, and whose loss would cost
+
+
+class AnswerBrokenError(OSError):
+    """An answer that will never be whole. Its text is a reason of wire.py's."""
 
 
 def proxy_of(settings: Settings, origin: str) -> str | None:
@@ -61,13 +78,13 @@ def check_deferrable(settings: Settings) -> None:
 
 
 def without_socks(proxy: str | None) -> str | None:
-    """Return a proxy that aiohttp can use.
+    """Return a proxy that a deferred wait can use.
 
     :raises ConfigurationError: it is a SOCKS proxy.
     """
     if proxy and proxy.lower().startswith("socks"):
         raise errors.ConfigurationError(
-            "A deferred wait cannot use a SOCKS proxy: aiohttp speaks HTTP to it.",
+            "A deferred wait cannot use a SOCKS proxy: it speaks HTTP to proxies.",
             next_step="Use an HTTP proxy, or deferrable=False.",
         )
     return proxy
@@ -118,10 +135,27 @@ def typed_errors(url: str = "") -> Iterator[None]:
     is_connected.set(True)  # a connection of the pool need not connect
     try:
         yield
-    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except AirflowException:
+        raise
+    except Exception as error:  # urllib3 lets some of http.client's and of ssl's through
         if not is_connected.get() or isinstance(error, UNSENDABLE):
-            raise unreachable(url, error) from error
-        raise errors.ConnectionBrokenError(f"The connection to the gateway broke: {root_cause(error)}") from error
+            raise unreachable(url, error) from None
+        raise errors.ConnectionBrokenError(broke(reason_of(error))) from None
+
+
+def sendable(url: str) -> str:
+    """Return a URL as requests sends it: its host in ASCII, its path quoted. A login in it is not ours to send.
+
+    :raises UnreachableError: nothing can be sent there.
+    """
+    request = requests.PreparedRequest()
+    try:
+        request.prepare_url(url, None)
+        parts = urlsplit(str(request.url))
+        (parts.hostname or "").encode("idna")
+    except (ValueError, requests.exceptions.RequestException) as error:
+        raise unreachable(url, error) from None
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def place_of(url: str) -> str:
@@ -131,22 +165,40 @@ def place_of(url: str) -> str:
 
 
 def unreachable(url: str, error: BaseException) -> errors.UnreachableError:
-    """Say that no connection came about, where to, and why."""
-    why = root_cause(error)
-    next_step = NO_TLS if "WRONG_VERSION_NUMBER" in why or "record layer" in why else None
-    return errors.UnreachableError(f"No connection to {place_of(url)}: {why}", next_step=next_step)
+    """Make the error of a connection that did not come about: where to, and why."""
+    speaks_no_tls = any("WRONG_VERSION_NUMBER" in str(each) or "record layer" in str(each) for each in _causes(error))
+    next_step = NO_TLS if speaks_no_tls else None
+    return errors.UnreachableError(f"No connection to {place_of(url)}: {reason_of(error)}", next_step=next_step)
 
 
-def root_cause(error: BaseException) -> str:
-    """Say an error's innermost cause, without the request's URL around it."""
-    seen = error
-    while (inner := getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)) is not None:
-        if not isinstance(inner, BaseException):
+def reason_of(error: BaseException) -> str:
+    """Return in our own words why a connection broke or did not come about."""
+    causes = _causes(error)
+    for cause in reversed(causes):
+        if isinstance(cause, AnswerBrokenError):
+            return str(cause)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"  # OpenSSL's words and our host
+        if isinstance(cause, ssl.SSLError) and (reason := getattr(cause, "reason", None)):
+            return f"TLS failed: {reason}"
+        if words := next((words for kinds, words in REASONS if isinstance(cause, kinds)), None):
+            return words
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+    return type(causes[-1]).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what it was made of, the innermost last."""
+    found = [error]
+    while len(found) < 20:
+        last = found[-1]
+        inner = [getattr(last, "reason", None), *last.args, last.__cause__, last.__context__]
+        new = next((each for each in inner if isinstance(each, BaseException) and each not in found), None)
+        if new is None:
             break
-        seen = inner
-    # OpenSSL's begins with "[SSL: ITS_NAME] ".
-    words = re.sub(r"^.*: (?![^\[]*\])", "", str(seen)) or str(seen)
-    return LOGIN.sub("//", f"{type(seen).__name__}: {words}")
+        found.append(new)
+    return found
 
 
 # ---- the log of urllib3: it quotes each path, and the heads that it cannot parse
@@ -162,12 +214,14 @@ def redacted_log(redactor: Redactor) -> Iterator[None]:
         _redactor.reset(token)
 
 
+REQUEST_LINE = re.compile(r'("[A-Z]+ [^"\s?]*)\?[^"\s]*')
 _redactor: ContextVar[Redactor | None] = ContextVar("_redactor", default=None)
 
 
 def _redact_record(record: logging.LogRecord) -> bool:
     if redactor := _redactor.get():
-        record.msg, record.args, record.exc_info = printable(redactor.shown(record.getMessage())), (), None
+        text = REQUEST_LINE.sub(r"\1", redactor.shown(record.getMessage()))
+        record.msg, record.args, record.exc_info = printable(text), (), None
     return True
 
 
@@ -179,11 +233,18 @@ for _name in ("urllib3.connection", "urllib3.connectionpool", "urllib3.response"
 
 # Whether what is sent next asks for a body that may take hours: then only its head must come in time.
 asks_for_long_body: ContextVar[bool] = ContextVar("asks_for_long_body", default=False)
-# Gets the first bytes of the next answer as they come from the socket; None for an answer whose loss costs nothing.
-first_bytes: ContextVar[bytearray | None] = ContextVar("first_bytes", default=None)
-MAX_FIRST_BYTES = 256 * 1024
 # Gets the IP address that a connection has reached and may raise, before anything is sent there; None: anything goes.
 check_reached: ContextVar[Callable[[str], None] | None] = ContextVar("check_reached", default=None)
+
+
+class Evidence(Unshown):
+    """What comes after the head of an answer whose loss would cost. ``more`` reads on for a moment."""
+
+    more: Callable[[], None] = staticmethod(lambda: None)
+
+
+# Gets what comes next; None for an answer whose loss costs nothing.
+evidence: ContextVar[Evidence | None] = ContextVar("evidence", default=None)
 
 
 class _InTime(io.RawIOBase):
@@ -193,23 +254,16 @@ class _InTime(io.RawIOBase):
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
         self.until = None if self._timeout is None else time.monotonic() + self._timeout
-        self._seen = first_bytes.get()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        size = self._read_in_time(buffer)
-        if self._seen is not None and size and len(self._seen) < MAX_FIRST_BYTES:
-            self._seen += memoryview(buffer)[:size]
-        return size
-
-    def _read_in_time(self, buffer: Any) -> int | None:
         if self.until is None:
             return self._raw.readinto(buffer)
         rest = self.until - time.monotonic()
         if rest <= 0:
-            raise TimeoutError(f"the answer was not whole within {self._timeout:g} s")
+            raise TimeoutError
         self._sock.settimeout(rest)
         try:
             return self._raw.readinto(buffer)
@@ -217,71 +271,80 @@ class _InTime(io.RawIOBase):
             with suppress(OSError):  # closed meanwhile
                 self._sock.settimeout(self._timeout)  # the next request is sent with it
 
+    def shut_down(self) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
-# http.client's limits (100 headers, 64 KiB a line) are globals of its module: these functions get globals of their own.
-_WIDE: dict[str, Any] = {**vars(http.client), "_MAXHEADERS": 10_000, "_MAXLINE": 1024 * 1024}
-
-
-def _with_wide_limits(function: Any) -> Any:
-    wide = FunctionType(function.__code__, _WIDE, function.__name__, function.__defaults__)
-    wide.__kwdefaults__ = function.__kwdefaults__
-    return wide
-
-
-_WIDE |= {name: _with_wide_limits(_WIDE[name]) for name in ("_read_headers", "parse_headers")}
-_begin = _with_wide_limits(http.client.HTTPResponse.begin)
-
-
 class _Answer(http.client.HTTPResponse):
-    """An answer within its time. A claim lives for as long as a create may take, so that must be a fact."""
+    """An answer that wire.py reads, within its time: a claim lives for as long as a create may take."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self._in_time = _InTime(self.fp.detach(), sock)
         self.fp = io.BufferedReader(self._in_time)
-        self._break: Exception | None = None
+        self._answer, self._ready = Answer(evidence.get()), bytearray()
+        self._evidence = evidence.get()
+        if self._evidence is not None:
+            self._evidence.more = self._linger
 
     def begin(self, **options: Any) -> None:
-        _begin(self, **options)
+        answer = self._answer
+        while answer.status is None and not answer.broken:
+            self._read_on()
+        if answer.status is None:
+            self._raise_break()
         if asks_for_long_body.get():
             self._in_time.until = None
-
-    def _read_status(self) -> tuple[str, int, str]:
-        """Read the first status that is an answer: http.client skips 100 alone, and some send 102 or 103."""
-        while True:
-            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-            if not 100 <= found[1] < 200 or found[1] == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                return found
-            _WIDE["_read_headers"](self.fp)
-
-    def _read_next_chunk_size(self) -> int:
-        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
-        if size < 0:
-            self.close()
-            raise ValueError(size)  # as for any other size that is no number
-        return size
+        self.version, self.status, self.reason = 11, int(answer.status or 0), ""
+        self.headers = self.msg = http.client.HTTPMessage()
+        for name, value in answer.headers.items():
+            self.headers[name] = value
+        self.length, self.chunked = None, False
+        self.will_close = self._evidence is not None or not (answer.is_kept or answer.is_whole)
 
     def read(self, amt: int | None = None) -> bytes:
         """Read as much as asked, or what comes before a break; the next call raises the break."""
-        if self._break:
-            raise self._break
-        if amt is None:
-            return super().read()
-        data = bytearray()
+        self._ready += self._answer.take()
+        while not self._answer.is_over and (amt is None or len(self._ready) < amt):
+            self._read_on(CHUNK if amt is None else amt - len(self._ready))
+            self._ready += self._answer.take()
+        if not self._ready:
+            self._finish()
+        data = bytes(self._ready[:amt])
+        del self._ready[: len(data)]
+        return data
+
+    def _read_on(self, size: int = CHUNK) -> None:
         try:
-            while len(data) < amt and (piece := self.read1(amt - len(data))):
-                data += piece
-        except (OSError, http.client.HTTPException) as error:
-            if not data:
-                raise
-            self._break = error
-        if self.length == 0 and self.fp:  # read1 leaves it open
+            data = self.fp.read1(size)
+        except OSError as error:
+            self._answer.break_off(reason_of(error))
+            return
+        self._answer.feed(data) if data else self._answer.end()
+
+    def _finish(self) -> None:
+        if self._answer.broken:
+            self._raise_break()
+        if self._evidence is None and self.fp:
+            if not self._answer.is_kept:
+                self._in_time.shut_down()
             self._close_conn()  # type: ignore[attr-defined]
-        return bytes(data)
+
+    def _raise_break(self) -> None:
+        self._linger()
+        raise AnswerBrokenError(self._answer.broken)
+
+    def _linger(self) -> None:
+        """Read what comes after what seemed to be the end, for a moment."""
+        seen, self._in_time.until = self._evidence, time.monotonic() + LINGER
+        with suppress(OSError, ValueError):
+            while seen is not None and len(seen) < MAX_SEEN and self.fp and (data := self.fp.read1(CHUNK)):
+                self._answer.feed(data)
 
 
 class _Patient:
@@ -304,8 +367,6 @@ class _Patient:
         is_connected.set(False)
         super().connect()  # type: ignore[misc]
         is_connected.set(True)
-        if (seen := first_bytes.get()) is not None:
-            seen.clear()  # a proxy's answer about the tunnel
         # urllib3 leaves the connect timeout on the socket while a request is sent: 20 MB in 10 s, or a lost create.
         self.sock.settimeout(CREATE_TIMEOUT)
 

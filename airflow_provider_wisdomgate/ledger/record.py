@@ -233,9 +233,12 @@ def _fits(data: bytes, share: float = 1.0) -> bool:
 
 
 def recorded(value: Any) -> Any:
-    """Return a request as it is recorded: without the bulk of long texts. A fingerprint is of the whole request."""
+    """Return a request as it is recorded: the whole prompt, of other texts no bulk.
+
+    A fingerprint is of the whole request.
+    """
     if isinstance(value, Mapping):
-        return {name: recorded(each) for name, each in value.items()}
+        return {name: each if name == "prompt" else recorded(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [recorded(each) for each in value]
     if not isinstance(value, str) or len(value) <= LONGEST_TEXT:

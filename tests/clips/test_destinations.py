@@ -171,7 +171,7 @@ def test_a_destination_that_is_a_folder_is_refused(hook: WisdomGateHook, place: 
         "clips/",
         "s3://b/c/",
         None,
-        5,
+        [5],
         "../x.mp4",
         "a/../../x.mp4",
         "x.mp4.json",

@@ -39,7 +39,7 @@ def airflow(capfd: pytest.CaptureFixture[str], airflow_db: None) -> Airflow:
 def stored(airflow: Airflow) -> Iterator[dict[str, Any]]:
     """A connection in Airflow's database that uses every field; what Airflow shall find again."""
     ours = {"storage_path": "s3://aws_default@clips/a b?", "requests_per_minute": 50, "timeout": 90.5}
-    ours |= {"min_balance": 1.25, "create_as": "json", "upload_args": '{"ACL": "private"}'}
+    ours |= {"min_balance": 1.25, "create_as": "json", "content_from": "route", "upload_args": '{"ACL": "private"}'}
     assert set(ours) == set(FORM_EXTRAS)
     extra = {**ours, "proxies": {"https": "http://user:p%40ss@proxy:3128"}, "trust_env": False, "X-Team": "clips"}
     fields = {"conn_type": "wisdomgate", "host": "https://gateway.example/v1", "password": "sk-/%s+x=:@ü"}

@@ -161,7 +161,7 @@ class Evidence:
         is_sibling = owner[0].task is not by.task and owner[0].task.run_id == by.task.run_id
         is_lost = old["phase"] == "creating" and by.spec.on_lost_create == "create"
         # Their users want it so; a killed task's video is deleted.
-        may = is_lost or by.spec.on_gone == "create" or old.get("killed_at")
+        may = is_lost or by.spec.on_gone == "create" or old.get("killed_at") is not None
         may |= by.spec.on_moderated_output == "retry" and self._world.books.is_bad(old.get("video_id"))
         if is_sibling and not may and old["phase"] != "failed":
             raise Violation(f"(k) {by.name} displaces its sibling {owner[0].name}, {old['phase']} at {place}")

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate import hooks, killed
 from airflow_provider_wisdomgate.clips.stores.base import storage_errors
-from airflow_provider_wisdomgate.gateway import exchange, replies, retry, transport
+from airflow_provider_wisdomgate.gateway import content, exchange, replies, retry, transport
 from airflow_provider_wisdomgate.ledger import driver, rules
 from airflow_provider_wisdomgate.ledger.destination import CLOCK_SKEW, MANIFEST, Destination, Found
 from airflow_provider_wisdomgate.ledger.driver import ClipTask
@@ -286,14 +286,14 @@ def _restored_record_counts_nothing() -> list[Any]:
 
 def _withheld_content_ends_a_video() -> list[Any]:
     """A finished video whose content moderation withholds counts as one that has failed."""
-    real = hooks.missing_content
+    real = content.missing_content
 
     def missing_content(video: Any, error: Any, **more: Any) -> Any:
         made = real(video, error, **more)
         is_withheld = isinstance(made, errors.ContentModeratedError)
         return errors.OutputModerationError(made.message, **made.facts) if is_withheld else made
 
-    return [patch.object(hooks, "missing_content", missing_content)]
+    return [patch.object(content, "missing_content", missing_content)]
 
 
 MUTANTS: dict[str, Callable[[], list[Any]]] = {

@@ -79,7 +79,7 @@ class SimStore:
     def may_show_half(self) -> bool:
         return self._world.plan.shows_half
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, upload_args: Any = None) -> None:
         self._world = world()
         self._disk: Disk = self._world.disk
         self._name = uri.partition("://bucket/")[2]
