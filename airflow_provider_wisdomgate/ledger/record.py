@@ -31,6 +31,8 @@ _MAYBE_NUMBER = (int, float, type(None))
 # No record of this package comes near this depth; a deeper one can be read and not be written.
 MAX_DEPTH = 64
 
+NESTS = (dict, list, tuple)
+
 # Brackets and commas: JSON has at most so many values, and each costs a reader a hundred bytes.
 MAX_VALUES = 200_000
 # A claim fills at most this part of both limits. The rest is for what is recorded after the payment.
@@ -248,8 +250,8 @@ def recorded(value: Any) -> Any:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    inner = value.values() if isinstance(value, Mapping) else value
-    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inner if isinstance(each, Mapping | list | tuple))
+    inner = value.values() if isinstance(value, dict) else value
+    return depth < 0 or any(_is_deeper(each, depth - 1) for each in inner if isinstance(each, NESTS))
 
 
 def _refuse(constant: str) -> None:
