@@ -55,7 +55,7 @@ def main() -> None:
     for name, recipe in (recipes() | chosen).items():
         try:
             data = make(recipe)
-        except Exception as error:  # noqa: BLE001: a combination that FFmpeg does not write
+        except Exception as error:  # a combination that FFmpeg does not write
             found[f"not made: {type(error).__name__}"] += 1
             continue
         clip, reference = judged(data, is_all=True), played(data)
