@@ -131,6 +131,8 @@ class Books:
         # A failure binds its round to no place.
         is_own = earlier.process.round == by.round and earlier.place == send.place
         is_taken = earlier.person_took_record or earlier.claim in self.orphans | self.hurt
+        # Killed as the record of the failure brought the replaced one back: a documented limit.
+        is_taken |= earlier.process.is_dead and by.spec.if_exists == "replace" and not self.has_memory(by)
         later = self.sends[self.sends.index(earlier) :]
         return is_own and not is_taken and all(s.process.round == by.round for s in later if s.place == send.place)
 
