@@ -312,7 +312,7 @@ class WisdomGateHook(HttpHook):
                 return stack.enter_context(self.client.content(video_id, offset, validator, address))
 
             def get_video() -> Video:
-                return self.client.send(routes.get_video(video_id))
+                return self.get_video(video_id)  # which asks once more by itself if the key is refused
 
             def opened() -> Content:
                 return open_a_source(self.settings.content_from, open_at, get_video, may_recreate=may_recreate)

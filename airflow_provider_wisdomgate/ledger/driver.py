@@ -10,8 +10,8 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -145,6 +145,16 @@ def place_of_round(places: Sequence[str], terms: Terms, memory: Memory) -> str:
             log.warning("This run's record is at %s, not at %s: continuing there", place, places[0])
             return place
     return places[0]
+
+
+@contextmanager
+def unless_storage_fails(error: errors.WisdomGateError) -> Iterator[None]:
+    """Raise what ended a video even if it could not be recorded: a retry after a StorageError might pay again."""
+    try:
+        yield
+    except errors.StorageError as unrecorded:
+        log.warning("The end of the video could not be recorded: %s", unrecorded)
+        raise error from unrecorded
 
 
 @dataclass
@@ -510,10 +520,11 @@ class ClipTask:
                 error.advise(rules.forget_advice(self.mine), replace=True)
             raise
         except (errors.VideoFailedError, errors.ModerationError, errors.VideoExpiredError) as error:
-            if isinstance(error, errors.OutputModerationError) and self.may_recreate(error):
-                raise  # recreate() records it
-            if stored := self.record_failure(error):
-                return stored
+            with unless_storage_fails(error):
+                if isinstance(error, errors.OutputModerationError) and self.may_recreate(error):
+                    raise  # recreate() records it
+                if stored := self.record_failure(error):
+                    return stored
             raise
 
     def _raise_if_expired(self, video: Video, error: errors.WisdomGateError, asked_at: float) -> None:

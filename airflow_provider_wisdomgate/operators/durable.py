@@ -30,7 +30,14 @@ from airflow_provider_wisdomgate.gateway.video import Video
 from airflow_provider_wisdomgate.killed import is_ended_by_person
 from airflow_provider_wisdomgate.ledger import rules
 from airflow_provider_wisdomgate.ledger.destination import Destination, destination_warning, resolve_destination
-from airflow_provider_wisdomgate.ledger.driver import GONE, ClipTask, mark_killed, place_of_round, record_deletion
+from airflow_provider_wisdomgate.ledger.driver import (
+    GONE,
+    ClipTask,
+    mark_killed,
+    place_of_round,
+    record_deletion,
+    unless_storage_fails,
+)
 from airflow_provider_wisdomgate.ledger.rules import (
     Claim,
     Done,
@@ -238,7 +245,9 @@ class DurableVideoOperator(WisdomGateBaseOperator):
             with self._accounting_for(context, clip):
                 stored = clip.finish(wait_for_video, self.hook.open_paid_content, self._content_wait(clip, wait))
         except (*GONE, errors.OutputModerationError) as error:
-            if error.is_hearsay or not clip.may_recreate(error):
+            with unless_storage_fails(error):
+                may_recreate = not error.is_hearsay and clip.may_recreate(error)
+            if not may_recreate:
                 if isinstance(error, GONE):
                     error.advise(rules.gone_advice(clip.mine), replace=True)
                 raise

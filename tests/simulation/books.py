@@ -128,11 +128,14 @@ class Books:
         by = send.process
         if earlier.video is None or by.round not in earlier.video.refused_to or by.was_zombie:
             return False
+        if earlier.video.fate == "moderation" and earlier.fingerprint != send.fingerprint:
+            return False  # a person has corrected the request
         # A failure binds its round to no place.
         is_own = earlier.process.round == by.round and earlier.place == send.place
         is_taken = earlier.person_took_record or earlier.claim in self.orphans | self.hurt
-        # Killed as the record of the failure brought the replaced one back: a documented limit.
-        is_taken |= earlier.process.is_dead and by.spec.if_exists == "replace" and not self.has_memory(by)
+        # Lost to Airflow as the record of the failure brought the replaced one back: a documented limit.
+        is_lost = earlier.process.is_dead or earlier.process.was_zombie
+        is_taken |= is_lost and by.spec.if_exists == "replace"
         later = self.sends[self.sends.index(earlier) :]
         return is_own and not is_taken and all(s.process.round == by.round for s in later if s.place == send.place)
 

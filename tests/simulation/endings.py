@@ -78,11 +78,11 @@ class Endings:
             return True
         if top is None:
             return False
-        if task.spec.kind == "download":
-            return top.get("video_id") != task.spec.video_id
+        is_other = top["request"].get("base_url") != SETTINGS.base_url
+        if task.spec.kind == "download":  # its author names the id: it may have been fetched from another gateway
+            return is_other or top.get("video_id") != task.spec.video_id
         if task.spec.map_index >= 0 and task.spec.if_exists == "replace":
             return True  # siblings never replace each other
-        is_other = top["request"].get("base_url") != SETTINGS.base_url
         return is_other or top["fingerprint"] is None or top["request"].get("prompt") != task.spec.prompt
 
 

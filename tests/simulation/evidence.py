@@ -176,7 +176,7 @@ class Evidence:
             raise Violation(f"(l) {process.name} deletes {video.id}, and nobody killed it")
         if video.send is None or video.send.process.task is not process.task:
             raise Violation(f"(l) {process.name} deletes {video.id}, which it did not pay for")
-        if video.id in self._world.rules.last_stored:
+        if video.id in self._world.rules.last_stored and not process.was_zombie:  # stored after its look at the record
             raise Violation(f"(l) {process.name} deletes {video.id}, whose clip was stored")
 
     def _may_delete_copy(self, process: Process, video: Video) -> bool:
