@@ -25,17 +25,29 @@ def announce(context: Context, outlets: Iterable[Any], hook: BaseHook, stored: S
 
     An ``Asset`` gets them as the event's extra; an ``AssetAlias`` becomes the asset at the clip's URI.
     """
-    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
-    from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
     uri = public_uri(stored.uri)
-    facts = {**{name: getattr(stored, name) for name in FACTS}, "uri": uri}
-    for outlet in outlets:
-        if isinstance(outlet, AssetAlias):
-            context["outlet_events"][outlet].add(Asset(uri), extra=facts)
-        elif isinstance(outlet, Asset):
-            context["outlet_events"][outlet].extra.update(facts)
-    get_hook_lineage_collector().add_output_asset(context=hook, uri=uri)  # type: ignore[no-untyped-call]
+    if outlets := tuple(outlets):
+        from airflow.providers.common.compat.sdk import Asset, AssetAlias
+
+        facts = {**{name: getattr(stored, name) for name in FACTS}, "uri": uri}
+        for outlet in outlets:
+            if isinstance(outlet, AssetAlias):
+                context["outlet_events"][outlet].add(Asset(uri), extra=facts)
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(facts)
+    if _is_lineage_read():
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        get_hook_lineage_collector().add_output_asset(context=hook, uri=uri)  # type: ignore[no-untyped-call]
+
+
+def _is_lineage_read() -> bool:
+    """Whether a plugin reads hook lineage. Airflow's collector imports all assets and boto3 even if not."""
+    try:
+        from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
+    except ImportError:  # before Airflow 3.2
+        return True
+    return bool(get_hook_lineage_readers_plugins())
 
 
 def openlineage_facets(stored: StoredVideo | None) -> Any:

@@ -133,9 +133,7 @@ def main() -> int:
                 return report(measured, process_rows(notes), args.tasks)
 
 
-def report(
-    measured: dict[str, list[tuple[float, float]]], rows: dict[str, list[dict[str, object]]], tasks: int
-) -> int:
+def report(measured: dict[str, list[tuple[float, float]]], rows: dict[str, list[dict[str, object]]], tasks: int) -> int:
     print(f"{tasks} mapped tasks, {len(measured['bare'])} runs of each in turns\n")
     print(f"{'operator':10}{'CPU s per task':>24}{'wall s':>20}")
     for dag_id, runs in measured.items():

@@ -30,7 +30,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 from airflow_provider_wisdomgate.foreign import Redactor, printable
 from airflow_provider_wisdomgate.gateway.exchange import broke
 from airflow_provider_wisdomgate.gateway.routes import CREATE_TIMEOUT
-from airflow_provider_wisdomgate.gateway.settings import OWN_EXTRAS, Settings, read_proxies
+from airflow_provider_wisdomgate.gateway.settings import Settings, read_proxies
 from airflow_provider_wisdomgate.gateway.wire import MAX_SEEN, Answer, Unshown
 
 CHUNK = 1024 * 1024
@@ -406,10 +406,9 @@ class PatientAdapter(requests.adapters.HTTPAdapter):
 
 
 def configure(session: requests.Session, settings: Settings) -> None:
-    """Make a session that HttpHook has configured ours: bearer auth, our connections, no extras of ours as headers."""
-    for name in OWN_EXTRAS:
-        session.headers.pop(name, None)
-    session.headers["Authorization"] = f"Bearer {settings.api_key}"
+    """Give a session the connection's bearer auth, headers, proxies and certificates, and connections of ours."""
+    session.headers.update({**settings.headers, "Authorization": f"Bearer {settings.api_key}"})
+    session.proxies = dict(settings.proxies)
     session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
     for scheme in ("http://", "https://"):
         session.mount(scheme, PatientAdapter())

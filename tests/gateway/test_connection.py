@@ -267,7 +267,7 @@ def test_the_connections_key_wins_over_a_netrc_entry_for_the_host(
     assert sandbox.counts()["unauthorized"] == 0
 
 
-def test_the_session_of_the_http_hook_and_our_settings_agree(connect: Connect, tmp_path: Path) -> None:
+def test_the_hooks_session_has_all_that_the_connection_names(connect: Connect, tmp_path: Path) -> None:
     extra = {
         "proxies": {"https": "http://proxy:3128"},
         "verify": "false",
