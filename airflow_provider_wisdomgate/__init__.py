@@ -35,7 +35,7 @@ FORM_EXTRAS = {
     },
     "min_balance": {
         "label": "Minimum balance",
-        "description": "No create is sent while the account has less than this, where the gateway tells its balance. "
+        "description": "No create is sent while the account has less than this, if the gateway reports its balance. "
         "Unset: no limit.",
         "type": "number",
     },

@@ -23,7 +23,7 @@
         │   ├── GatewayFaultError     ~  408, 5xx
         │   ├── UnexpectedReplyError  ~  a reply that is none of the documented shapes
         │   └── VideoFailedError         the gateway gave up on the video; a new create may succeed
-        │       └── VideoFailedForGoodError  x  the same, where nothing may be created anew
+        │       └── VideoFailedForGoodError  x  the same, if nothing may be created anew
         ├── LostCreateError           x  a create may have arrived, its video id is not known
         ├── WaitTimeoutError             the deadline passed; the video goes on at the gateway
         ├── ContentError              ~  what came is no whole video

@@ -185,7 +185,7 @@ class WisdomGateHook(BaseHook):
             old.close()
 
     def list_videos(self) -> list[Video]:
-        """List all videos, where the gateway can (WisdomGate does not document it).
+        """List all videos, if the gateway can (WisdomGate does not document it).
 
         :raises UnexpectedReplyError: the list has too many pages; a part of it would look like all of it.
         """
@@ -208,7 +208,7 @@ class WisdomGateHook(BaseHook):
         return replace(routes.remix_video(video_id, prompt), idempotency_key=uuid.uuid4().hex)
 
     def delete_video(self, video_id: str) -> None:
-        """Delete a video at the gateway, where it can (WisdomGate does not document it).
+        """Delete a video at the gateway, if it can (WisdomGate does not document it).
 
         :param video_id: the id that a create returned.
         """
@@ -337,7 +337,7 @@ class WisdomGateHook(BaseHook):
             self._content.interrupt()
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for the balance, or for the models if the gateway tells none. Free: one to three short requests."""
+        """Ask for the balance, or for the models if the gateway reports none. Free: one to three short requests."""
         try:
             return check_account(self.client)
         except errors.WisdomGateError as error:

@@ -51,7 +51,7 @@ def _is_lineage_read() -> bool:
 
 
 def openlineage_facets(stored: StoredVideo | None) -> Any:
-    """Return the clip as OpenLineage's output dataset, None where that provider is not installed."""
+    """Return the clip as OpenLineage's output dataset, None if that provider is not installed."""
     try:
         from airflow.providers.common.compat.openlineage.facet import OutputDataset, OutputStatisticsOutputDatasetFacet
         from airflow.providers.openlineage.extractors import OperatorLineage

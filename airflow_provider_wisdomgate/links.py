@@ -47,7 +47,7 @@ def tell_destination(context: Any, uri: str) -> None:
 
 
 def told_destination(context: Any) -> str | None:
-    """Return what :func:`tell_destination` said for this very task instance, None where nothing can be found."""
+    """Return what :func:`tell_destination` said for this very task instance, None if nothing can be found."""
     ti = context.get("ti")
     if ti is None or not hasattr(ti, "xcom_pull"):
         return None
@@ -59,7 +59,7 @@ def told_destination(context: Any) -> str | None:
 
 
 def _plain_xcom() -> Any:
-    """Return Airflow's own XCom class where a custom backend takes its place, else None."""
+    """Return Airflow's own XCom class if a custom backend takes its place, else None."""
     if AIRFLOW < (3,):
         return None
     from airflow.sdk.bases.xcom import BaseXCom
@@ -78,7 +78,7 @@ class WisdomGateVideoLink(BaseOperatorLink):
     name = "Video"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Return the link, "" where this Airflow has no player."""
+        """Return the link, "" if this Airflow has no player."""
         if not HAS_PLAYER:
             return ""
         return player_url(ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)

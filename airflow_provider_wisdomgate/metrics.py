@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 # Airflow 3.2 and newer have two copies: a task sets up the first one, the triggerer the second. A counter goes to one
-# of them, also where both are set up. Older ones have a third place, which needs no setting up.
+# of them, also if both are set up. Older ones have a third place, which needs no setting up.
 COPIES = ("airflow.sdk.observability.stats", "airflow.observability.stats")
 OLD = "airflow.stats"
 # What stands there until somebody sets it up, and where metrics are off.
@@ -31,7 +31,7 @@ def count(name: str, number: int = 1) -> None:
 
 
 def _choose() -> Any:
-    """Return the copy that this process has set up, None where it has set up none."""
+    """Return the copy that this process has set up, None if it has set up none."""
     has_copies = False
     for name in COPIES:
         with suppress(ImportError):

@@ -235,7 +235,7 @@ def is_whole(clip: Clip) -> bool:
 
 
 def is_good(result: dict[str, Any]) -> bool:
-    """Tell whether the promise was kept."""
+    """Return whether the promise was kept."""
     zero = (
         "other ends",
         "clips paid for twice",

@@ -287,7 +287,7 @@ def is_whole(clip: bytes, manifest: dict[str, Any]) -> bool:
 
 
 def is_good(table: dict[str, Any]) -> bool:
-    """Tell whether the promise was kept."""
+    """Return whether the promise was kept."""
     same = ("clips stored", "clips whole, sha256 as in the manifest", "creates")
     all_there = all(table[name] == table["clips wanted"] for name in same)
     none = ("tasks not successful", "kills, restarts and outages left out", "requests of the second backfill")

@@ -41,7 +41,7 @@ JSON = st.recursive(
 
 
 def taken(act: Callable[[], Any], *refusals: type[Exception]) -> Any:
-    """Return what an act made of its input, None where it refused it."""
+    """Return what an act made of its input, None if it refused it."""
     try:
         return act()
     except refusals:

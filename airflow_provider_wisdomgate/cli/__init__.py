@@ -1,1 +1,1 @@
-"""The command line: ``wisdomgate``, and ``airflow wisdomgate`` where Airflow lets providers add commands."""
+"""The command line: ``wisdomgate``, and ``airflow wisdomgate`` if Airflow lets providers add commands."""

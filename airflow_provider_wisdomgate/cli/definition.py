@@ -110,7 +110,7 @@ def named_clips(help: str) -> Argument:
 
 
 SEVERAL = "the clips' URIs or paths, as messages and listings show them; relative ones are below the storage path"
-AFTER = argument("--after", default="", metavar="NAME", help="go on after this clip, where an earlier run stopped")
+AFTER = argument("--after", default="", metavar="NAME", help="go on after this clip, the last of an earlier run")
 VIDEO_ID = argument("video_id", metavar="ID", help="a video's id at the gateway")
 
 CLIPS = Group(
@@ -212,10 +212,10 @@ VIDEOS = Group(
     "What the gateway has",
     (
         Command("get", "Show one video", f"{ROOM}.videos:get_video", (VIDEO_ID, OUTPUT, CONN_ID)),
-        Command("list", "List the videos, where the gateway can", f"{ROOM}.videos:list_videos", (OUTPUT, CONN_ID)),
+        Command("list", "List the videos, if the gateway can", f"{ROOM}.videos:list_videos", (OUTPUT, CONN_ID)),
         Command(
             "delete",
-            "Delete a video at the gateway, where it can",
+            "Delete a video at the gateway, if it can",
             f"{ROOM}.videos:delete_video",
             (VIDEO_ID, YES, CONN_ID),
         ),
@@ -230,7 +230,7 @@ WISDOMGATE = Group(
         VIDEOS,
         Command(
             "balance",
-            "Show the account's balance, where the gateway tells it",
+            "Show the account's balance, if the gateway reports it",
             f"{ROOM}.videos:show_balance",
             (OUTPUT, CONN_ID),
         ),

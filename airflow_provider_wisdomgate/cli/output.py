@@ -96,7 +96,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], styles: Ma
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Progress]:
-    """Show in a terminal that something goes on; task 0 of what is yielded is it. Nothing where there is none."""
+    """Show in a terminal that something goes on; task 0 of what is yielded is it. Nothing if there is none."""
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
     columns = (SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     told = TextColumn("{task.description}", markup=False)
@@ -112,12 +112,12 @@ def is_terminal() -> bool:
 
 
 def bytes_of(size: Any) -> str:
-    """Write a number of bytes, ``1.2 MB``; nothing where there is none."""
+    """Write a number of bytes, ``1.2 MB``; nothing if there is none."""
     return amount_of(size, "B") if isinstance(size, int) and not isinstance(size, bool) else ""
 
 
 def age_of(seconds: float | None) -> str:
-    """Write how long ago, ``3 h``; nothing where nobody knows."""
+    """Write how long ago, ``3 h``; nothing if nobody knows."""
     if seconds is None:
         return ""
     length, unit = next((each for each in UNITS if seconds >= each[0]), UNITS[-1])

@@ -16,7 +16,7 @@ CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 
 
 def runner(command: Command, program: str = "wisdomgate") -> Callable[[Namespace], None]:
-    """Return a function that runs a command and exits where its status is not 0."""
+    """Return a function that runs a command and exits if its status is not 0."""
 
     def run(arguments: Namespace) -> None:
         if status := run_command(command, arguments, program):

@@ -17,7 +17,7 @@ from airflow_provider_wisdomgate.ledger.rules import quoted
 from airflow_provider_wisdomgate.ledger.verify import Verified, verify_folder
 
 COLUMNS = ("uri", "video_id", "problem")
-# Where nobody watches, a log gets a line so often: a killed run can be gone on with from there.
+# If nobody watches, a log gets a line so often: a killed run can be gone on with from there.
 TELL_EVERY = 30.0
 
 
@@ -49,7 +49,7 @@ class Progress:
 
 
 def verify_clips(arguments: Namespace) -> int:
-    """Verify a folder; 1 where anything differs."""
+    """Verify a folder; 1 if anything differs."""
     so_far = Progress(folder_of(arguments.folder, arguments.conn_id), arguments.after)
     try:
         problems = _problems(so_far)
@@ -67,7 +67,7 @@ def verify_clips(arguments: Namespace) -> int:
 
 
 def _problems(so_far: Progress) -> Iterator[dict[str, Any]]:
-    # Counted first, where somebody watches: names are listed a thousand at a time, clips are read one by one.
+    # Counted first, if somebody watches: names are listed a thousand at a time, clips are read one by one.
     total = sum(1 for _ in list_places(so_far.folder, so_far.after)) if is_terminal() else None
     told = time.monotonic()
     with progress("", total) as bar:

@@ -78,7 +78,7 @@ class PartialClip:
             self.file.write(chunk)
 
     def finish(self) -> dict[str, Any]:
-        """Say what arrived.
+        """Return what arrived.
 
         :raises ContentError: it is not whole.
         """

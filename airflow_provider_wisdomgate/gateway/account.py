@@ -52,9 +52,9 @@ def check_account(client: Client) -> tuple[bool, str]:
             models = replace(routes.list_models(), timeout=TEST_TIMEOUT)
             client.send(models, ONCE)
             if _is_refused(client.with_key(uuid.uuid4().hex), models):
-                return True, f"The key works at {url} (this gateway tells no balance)."
+                return True, f"The key works at {url} (this gateway reports no balance)."
             return True, (
-                f"{url} answers, but the key was not checked: this gateway tells no balance, "
+                f"{url} answers, but the key was not checked: this gateway reports no balance, "
                 "and lists its models for any key."
             )
     except HAS_NO_ROUTE as error:
@@ -73,7 +73,7 @@ def _is_refused(client: Client, call: routes.Call[Any]) -> bool:
 
 
 def require_balance(client: Client, minimum: float | None, control: Control | None) -> None:
-    """Return where the account has enough, or where the gateway tells no balance.
+    """Return if the account has enough, or if the gateway reports no balance.
 
     :param control: that of the create: a task that is killed while its balance is read has sent nothing.
     :raises BalanceTooLowError: it has less.
@@ -122,7 +122,7 @@ def _read(client: Client, control: Control | None) -> float | None:
     except HAS_NO_ROUTE as error:
         if not has_no_route(error):
             raise
-        log.warning("min_balance has no effect, this gateway tells no balance: %s", error)
+        log.warning("min_balance has no effect, this gateway reports no balance: %s", error)
         return None
     amount = number_of(balance.get("available_balance"))
     if amount is None:

@@ -69,7 +69,7 @@ class Client:
         retry_policy: RetryPolicy | None = None,
         control: Control | None = None,
     ) -> T:
-        """Send a call, again where that costs nothing, and return what its parser makes of the answer.
+        """Send a call, again if that costs nothing, and return what its parser makes of the answer.
 
         :param control: asked before each sending and during the pauses; if it raises, nothing more is sent.
         :raises WisdomGateError: the typed error of the last attempt.
@@ -151,7 +151,7 @@ class Client:
     def content(
         self, video_id: str, offset: int = 0, validator: str | None = None, address: str | None = None
     ) -> Iterator[Content]:
-        """Open a video's content for reading, from ``offset`` where the gateway allows it. Sends once.
+        """Open a video's content for reading, from ``offset`` if the gateway allows it. Sends once.
 
         :param validator: the strong ETag that the bytes before ``offset`` came with.
         :param address: the clip's own address, to ask in place of the content route.

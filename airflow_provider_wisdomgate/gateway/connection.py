@@ -61,7 +61,7 @@ async def _get_async(conn_id: str) -> Any:
 
 
 def _is_dag_test() -> bool:
-    """Tell whether a trigger runs in `airflow dags test` of Airflow 3.
+    """Return whether a trigger runs in `airflow dags test` of Airflow 3.
 
     What answers there for the API cannot be awaited, and Airflow then calls a connection of its database missing: the
     task had found it, and had paid.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class Content:
     """A video's bytes as they come, decoded. ``offset`` is where they begin, ``total`` the whole size if it is said.
 
-    ``validator`` is the strong ETag of what they are of; None where there is none, and where they came encoded: then
+    ``validator`` is the strong ETag of what they are of; None if there is none, and if they came encoded: then
     nothing can be appended to them later. ``host`` is where they come from, None for the gateway's own.
 
     :raises ContentError: what came is another range than the wanted one, or a range of something encoded.
@@ -51,7 +51,7 @@ class Content:
         self.total = None if self._decoder else total
 
     def _begin(self, names: list[str]) -> tuple[Decoder | None, bytes, Iterator[bytes]]:
-        """Choose what decodes the bytes: nothing if they are a clip as they are, whatever the header says of them."""
+        """Choose what decodes the bytes: nothing if they are a clip as they are, whatever the header names."""
         self.is_readable = True
         with suppress(errors.ContentError, errors.UnexpectedReplyError):
             if len(names) == 1:

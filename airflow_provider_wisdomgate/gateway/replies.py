@@ -83,7 +83,7 @@ class Reply:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON, or None where it is none."""
+        """The body as JSON, or None if it is none."""
         return loads(self.body)
 
     @property
@@ -93,7 +93,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of a gateway's list. ``after`` asks for the next one; None where this is all."""
+    """A part of a gateway's list. ``after`` asks for the next one; None if this is all."""
 
     videos: list[Video]
     after: str | None = None

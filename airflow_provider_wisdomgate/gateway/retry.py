@@ -36,7 +36,7 @@ NO_ROUTE_STATUSES = (404, 405)
 def retry_delay(
     error: errors.WisdomGateError, *, idempotent: bool, attempt: int, policy: RetryPolicy, jitter: float
 ) -> float | None:
-    """Say in how many seconds the same request may be sent again, or None for never.
+    """Return in how many seconds the same request may be sent again, or None for never.
 
     :param idempotent: whether sending it twice costs nothing. What costs is sent again only when it surely
         did not arrive.

@@ -292,7 +292,7 @@ def check_text(argument: str, value: Any, remedy: str) -> str:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Tell whether dicts and lists that JSON can hold are nested more than so many deep."""
+    """Return whether dicts and lists that JSON can hold are nested more than so many deep."""
     level = [value]
     for _ in range(levels):
         if not level:

@@ -168,7 +168,7 @@ def _choice(conn_id: str, extra: Mapping[str, Any], name: str) -> str | None:
 
 
 def _flag(value: Any) -> Any:
-    """Read true and false where they came as text: a connection given as a URI holds nothing else."""
+    """Read true and false if they came as text: a connection given as a URI holds nothing else."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
 
 

@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 def loads(data: bytes | str) -> Any:
-    """Return data as JSON, None where it is none."""
+    """Return data as JSON, None if it is none."""
     try:
         return _DECODER.decode(data if isinstance(data, str) else data.decode(json.detect_encoding(data)))
     except (ValueError, RecursionError):

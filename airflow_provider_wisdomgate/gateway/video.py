@@ -28,12 +28,12 @@ TIMES = ("created_at", "completed_at", "expires_at")
 
 @dataclass(frozen=True)
 class Video:
-    """The gateway's video object; what it did not say is None.
+    """The gateway's video object; what it did not report is None.
 
     :param id: what every later call names it by.
     :param status: the gateway's word as it came.
     :param model: the model that makes it.
-    :param progress: 0 to 100, as the gateway says; it decides nothing.
+    :param progress: 0 to 100, as the gateway reports it; it decides nothing.
     :param created_at: epoch seconds.
     :param completed_at: epoch seconds.
     :param expires_at: epoch seconds: so long the gateway keeps the content.
@@ -42,7 +42,7 @@ class Video:
     :param remixed_from_video_id: the video that this one is another version of.
     :param error_code: of a failed video, the gateway's word.
     :param error_message: of a failed video, the gateway's reason.
-    :param prompt: the text that was sent, where the gateway repeats it.
+    :param prompt: the text that was sent, if the gateway repeats it.
     :param request_id: of the answer, for the gateway's support.
     :param address: the clip's own address in a finished object: an http(s) URL, perhaps signed, so never in a record.
     """
@@ -81,7 +81,7 @@ class Video:
 
     @classmethod
     def from_dict(cls, values: Any) -> Video | None:
-        """Make the video again that :meth:`as_dict` described, None where that is none."""
+        """Make the video again that :meth:`as_dict` described, None if that is none."""
         if not isinstance(values, Mapping) or not isinstance(values.get("id"), str) or not values["id"]:
             return None
         numbers = {name: number_of(values.get(name)) for name in ("progress", *TIMES)}

@@ -355,7 +355,7 @@ def decoded_body(
 ) -> tuple[bytes, errors.WisdomGateError | None]:
     """Return at most ``most`` bytes of a body, decoded, and the error if it could not be decoded to its end.
 
-    Text is taken as it is, whatever the header says of it.
+    Text is taken as it is, whatever the header names.
     """
     body, names = bytes(raw), encodings_of(headers)
     if not names or _is_text(body):

@@ -137,7 +137,7 @@ def inside(folder: str, name: str) -> str:
 class Found:
     """A manifest as it was read, and the version that a change of it is conditional on.
 
-    ``manifest`` is None where a file stands that somebody began to write and did not finish.
+    ``manifest`` is None if a file stands that somebody began to write and did not finish.
     """
 
     manifest: Manifest | None
@@ -344,16 +344,16 @@ class Destination:
 
     @_typed_errors
     def clip(self) -> ClipFile | None:
-        """Look at what stands at the destination itself, None where nothing does."""
+        """Look at what stands at the destination itself, None if nothing does."""
         return self._store.clip()
 
     def clip_size(self) -> int | None:
-        """Return the bytes of what stands at the destination, None where nothing does."""
+        """Return the bytes of what stands at the destination, None if nothing does."""
         clip = self.clip()
         return None if clip is None else clip.size
 
     def clip_sha256(self) -> str | None:
-        """Read all of what stands at the destination and hash it; None where nothing does."""
+        """Read all of what stands at the destination and hash it; None if nothing does."""
         if (size := self.clip_size()) is None:
             return None
         digest = hashlib.sha256()

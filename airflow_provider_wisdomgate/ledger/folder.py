@@ -154,7 +154,7 @@ def find_owners(
 def state_at(destination: Destination, manifest: Manifest, clip_size: int | None = None) -> tuple[int | None, str]:
     """Return the bytes of the clip (None: there is none, or it does not matter) and the state's word.
 
-    :param clip_size: where a listing has told it.
+    :param clip_size: if a listing has shown it.
     """
     if manifest.phase == "stored" and clip_size is None:
         clip_size = destination.clip_size()
@@ -163,7 +163,7 @@ def state_at(destination: Destination, manifest: Manifest, clip_size: int | None
 
 
 def age_at(destination: Destination, manifest: Manifest) -> float:
-    """Return for how many seconds a manifest has stood there at least, also where nothing can be written."""
+    """Return for how many seconds a manifest has stood there at least, also if nothing can be written."""
     try:
         return destination.age(manifest)
     except errors.StorageError:  # a local store asks for the time by writing a file

@@ -23,8 +23,8 @@ TURNS = 3
 class Verified:
     """What was found of one manifest.
 
-    :param size: bytes that were read; 0 where the manifest says that no clip is stored.
-    :param problem: what differs, None where nothing does.
+    :param size: bytes that were read; 0 if the manifest records no clip.
+    :param problem: what differs, None if nothing does.
     """
 
     kept: Kept
@@ -38,7 +38,7 @@ def verify_folder(folder: str, after: str = "") -> Iterator[Verified]:
 
 
 def verify(kept: Kept) -> Verified:
-    """Hash and walk one clip, where its manifest says that one is stored. Never raises for what it finds."""
+    """Hash and walk one clip, if its manifest records one. Never raises for what it finds."""
     if kept.problem or kept.manifest is None:
         return Verified(kept, 0, str(kept.problem))
     manifest: Manifest | None = kept.manifest

@@ -101,7 +101,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
     :param delete_after_download: delete the video at the gateway once its clip is stored; a warning if the
         gateway cannot. A clip that is removed from storage cannot be fetched again then.
     :param min_balance: send no create while the account has less than this, in the gateway's own unit. Without effect
-        if the gateway tells no balance. Left out, the connection's ``min_balance`` counts; 0 switches that off.
+        if the gateway reports no balance. Left out, the connection's ``min_balance`` counts; 0 switches that off.
     :param max_bytes: refuse a larger clip, in bytes.
     """
 

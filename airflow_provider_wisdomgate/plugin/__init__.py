@@ -34,7 +34,7 @@ class LazyApp:
 
 
 def tabs() -> list[dict[str, str]]:
-    """Return the tabs, where somebody wants them: core shows them on every task, run and DAG."""
+    """Return the tabs, if somebody wants them: core shows them on every task, run and DAG."""
     if not (HAS_PLAYER and conf.getboolean("wisdomgate", "video_tab", fallback=False)):
         return []
     return [

@@ -105,7 +105,7 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
 
 
 def _age(wait: Wait, video: Video, now: float) -> float:
-    """Return how old the job is, by the gateway's clock where that makes sense."""
+    """Return how old the job is, by the gateway's clock if that makes sense."""
     since = now if wait.since is None else wait.since
     asked = video.created_at
     return now - (asked if asked is not None and now - DAY < asked < since else since)
@@ -209,7 +209,7 @@ def _poll_again(wait: Wait, delay: float, now: float) -> PollAgain | Ended:
 
 
 def log_line(wait: Wait, seen: Video | errors.WisdomGateError, now: float) -> tuple[int, str] | None:
-    """Say what a poll brought that the one before had not: log level and line. None where nothing changed."""
+    """Return what a poll brought that the one before had not: log level and line. None if nothing changed."""
     if isinstance(seen, errors.WisdomGateError):
         return logging.WARNING, f"A poll failed: {seen}"
     last = wait.last
@@ -251,11 +251,11 @@ SHORTEST = 1 / 10
 def poll_delay(age: float, poll_interval: float, progress: float | None, jitter: float, overdue: float = 0.0) -> float:
     """Return the seconds until the next poll, at most ``poll_interval`` give or take a tenth.
 
-    All of it at first, falling to two thirds and then growing with the age of the job; as little as a tenth where the
-    progress says that the video is about to be finished.
+    All of it at first, falling to two thirds and then growing with the age of the job; as little as a tenth if the
+    progress shows that the video is about to be finished.
 
     :param age: seconds since the video was asked for, or the wait began.
-    :param progress: what the gateway says, 0 to 100, None where it says nothing.
+    :param progress: what the gateway reports, 0 to 100, None if it says nothing.
     :param jitter: a random number from 0 to 1, so that many waits do not poll at the same moment.
     :param overdue: for how many seconds the video should have been finished, by an earlier progress.
     """

@@ -16,7 +16,7 @@ from airflow_provider_wisdomgate.sandbox.create_request import CreateRequestErro
 async def read_fields(request: Request, takes: str | None) -> dict[str, Any]:
     """Return the fields of a form or a JSON object; of a file, what is told of it.
 
-    :param takes: ``form`` or ``json`` where the dialect reads only one of them.
+    :param takes: ``form`` or ``json`` if the dialect reads only one of them.
     :raises CreateRequestError: the body is neither, or cannot be told again.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -134,11 +134,11 @@ class Sandbox:
         self._outages.reset()
 
     def counts(self) -> dict[str, int]:
-        """Say how often what happened. `creates` and `remixes` were paid; `*_requests` and the rest were asked."""
+        """Return how often what happened. `creates` and `remixes` were paid; `*_requests` and the rest were asked."""
         return self._store.counts()
 
     def polls_of(self, video_id: str) -> int:
-        """Say how often a video was polled."""
+        """Return how often a video was polled."""
         return self._store.polls_of(video_id)
 
     looks_of = polls_of  # its earlier name
@@ -194,7 +194,7 @@ def _config(app: Middleware) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Protocol,
-        # asyncio even where uvloop is installed: the same closes and aborts on every machine.
+        # asyncio even if uvloop is installed: the same closes and aborts on every machine.
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -63,7 +63,7 @@ class Video:
         return "failed" if self.create_request.directives.fail else "completed"
 
     def content_state(self, age: float) -> str:
-        """Say what the content route finds: failed, unready, expired or ready."""
+        """Return what the content route finds: failed, unready, expired or ready."""
         phase = self.phase(age)
         if phase == "failed":
             return "failed"

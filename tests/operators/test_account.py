@@ -149,11 +149,11 @@ def test_the_test_button_believes_models_only_if_another_key_is_refused(kind: st
         told = WisdomGateHook().test_connection()
     assert len(gateway.requests) == 3
     if kind in ("refused", "forbidden", "bad"):
-        assert told == (True, f"The key works at {gateway.url}/v1 (this gateway tells no balance).")
+        assert told == (True, f"The key works at {gateway.url}/v1 (this gateway reports no balance).")
     else:
         assert told == (
             True,
-            f"{gateway.url}/v1 answers, but the key was not checked: this gateway tells no balance, "
+            f"{gateway.url}/v1 answers, but the key was not checked: this gateway reports no balance, "
             "and lists its models for any key.",
         )
 

@@ -79,7 +79,7 @@ def told(error: BaseException) -> list[str]:
 
 
 def shown_by_reporters(error: BaseException) -> list[str]:
-    """Say what error reporters add to it: the local variables, here of our own functions."""
+    """Return what error reporters add to it: the local variables, here of our own functions."""
     frames = [frame for link in chain(error) for frame, _ in traceback.walk_tb(link.__traceback__)]
     ours = [frame for frame in frames if frame.f_code.co_filename.startswith(str(PACKAGE))]
     return [f"{frame.f_code.co_qualname}: {frame.f_locals!r}" for frame in ours]

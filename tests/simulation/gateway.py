@@ -213,7 +213,7 @@ class Gateway:
         return self._status(str(call.video_id))
 
     def _faulty(self, fault: str, call: Call[Any], headers: Any) -> Response | None:
-        """Answer wrongly; None where it turns out right all the same."""
+        """Answer wrongly; None if it turns out right all the same."""
         what, _, kind = fault.partition(": ")
         process = self.world.process
         if kind == "429":
@@ -343,7 +343,7 @@ class Gateway:
         return Response(200, body, breaks_at=len(body))
 
     def _refused(self, fault: str | None, send: Any) -> Response | None:
-        """Answer a create that makes nothing; None where it makes a video."""
+        """Answer a create that makes nothing; None if it makes a video."""
         w = self.world
         if fault == "create: broken before":
             w.pause(60.0 * w.process.rng.random())

@@ -34,7 +34,7 @@ def _parts(plan: Plan, result: Result) -> list[Any]:
 
 
 def words(plan: Plan) -> list[str]:
-    """Say what a plan is, in plain lines."""
+    """Return what a plan is, in plain lines."""
     kind = "like local files" if plan.is_local else "like an object store"
     versions = "hashes of the bytes" if plan.version_kind == "hash" else "numbers that never come back"
     lines = [

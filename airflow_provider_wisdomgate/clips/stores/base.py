@@ -120,20 +120,20 @@ class Store(Protocol):
     def age(self, suffix: str) -> float | None:
         """Return the seconds since a file was last written, both moments by the store's own clock.
 
-        0.0 where there is no such file, None where the store tells no time.
+        0.0 if there is no such file, None if the store has no clock.
         """
 
     def create(self, suffix: str, data: bytes) -> Version | None:
-        """Write a file where none is; its version, or None where one is."""
+        """Write a file where none is; its version, or None if one is."""
 
     def replace(self, suffix: str, data: bytes, version: Version) -> Version | None:
-        """Write a file in place of exactly this version; the new version, or None where it is not that one any more."""
+        """Write a file in place of exactly this version; the new version, or None if it is not that one any more."""
 
     def delete(self, suffix: str, version: Version) -> bool:
         """Delete a file if it is exactly this version; whether it was."""
 
     def clip(self) -> ClipFile | None:
-        """Look at the clip; None where there is none.
+        """Look at the clip; None if there is none.
 
         :raises ConfigurationError: a folder stands there.
         """
@@ -147,7 +147,7 @@ class Store(Protocol):
     def siblings(self, after: str = "") -> Iterator[Listed]:
         """List all files of the folder that this destination is in, and of the folders below it, lazily.
 
-        In the order of their names, where the store lists in that order. Symbolic links are not followed.
+        In the order of their names, if the store lists in that order. Symbolic links are not followed.
 
         :param after: leave out names up to this one.
         """
@@ -161,9 +161,9 @@ class Store(Protocol):
     def publish(
         self, file: IO[bytes], content_type: str, *, over: ClipFile | None, beside: tuple[str, Version]
     ) -> bool:
-        """Make a partial file the clip, at once; False, with nothing changed, where another was quicker.
+        """Make a partial file the clip, at once; False, with nothing changed, if another was quicker.
 
-        :param over: the clip it takes the place of, None where there was none. Object stores hold to this.
+        :param over: the clip it takes the place of, None if there was none. Object stores hold to this.
         :param beside: suffix and version of the manifest that allows it. Local files hold to this.
         """
 
@@ -216,7 +216,7 @@ def shared_clients() -> Iterator[None]:
 
 
 def client_of(conn_id: Hashable, make: Callable[[], Any]) -> Any:
-    """Return the client of a connection: a shared one where clients are shared, else a new one."""
+    """Return the client of a connection: a shared one if clients are shared, else a new one."""
     if (shared := _shared.get()) is None:
         return make()
     with _making:

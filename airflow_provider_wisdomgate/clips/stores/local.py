@@ -42,7 +42,7 @@ NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 NO_LINKS = NOT_SUPPORTED | {errno.EPERM, errno.EMLINK}
 # EBADF: an exclusive lock of a file that NFS let us open for reading only.
 NO_LOCKS = NOT_SUPPORTED | {errno.ENOLCK, errno.EBADF}
-# Where nothing can be locked, a partial file that nobody has written to for so long is a dead try's.
+# If nothing can be locked, a partial file that nobody has written to for so long is a dead try's.
 ABANDONED_AFTER = 86400.0
 NO_LOCKS_HERE = "its file system has no locks: two changes at the same moment may both count"
 

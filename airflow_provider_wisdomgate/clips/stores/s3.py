@@ -209,12 +209,12 @@ class S3Store(ObjectStore):
             parts = {"Parts": send_parts(file, size, send)}
             return self._client.complete_multipart_upload(**upload, MultipartUpload=parts, **condition)
         except BaseException:
-            with suppress(Exception):  # it is gone already where only the answer was lost
+            with suppress(Exception):  # it is gone already if only the answer was lost
                 self._client.abort_multipart_upload(**upload)
             raise
 
     def _if(self, condition: Condition, suffix: str, write: Callable[[Condition], Any]) -> Any:
-        """Write under a condition; None where it does not hold.
+        """Write under a condition; None if it does not hold.
 
         409 says that another write was under way and nothing was done: the whole write is repeated, parts included.
         """

@@ -29,7 +29,7 @@ WORKERS = 4
 ONE_REQUEST_BYTES = 2 * PART_BYTES
 # S3 takes 10,000 parts, Azure 50,000.
 MAX_PARTS = 10_000
-# An upload writes a mark of its own into the object's metadata. Where the answer is lost, the mark tells whose object
+# An upload writes a mark of its own into the object's metadata. If the answer is lost, the mark shows whose object
 # is there; an ETag does not under encryption. No underscore: nginx drops a header with one, and the signature breaks.
 MARK = "wisdomgateupload"
 # Their name in the extra of a connection: the gateway's, or the storage's own.
