@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 DEFAULT_BASE_URL = "https://wisdom-gate.juheapi.com"
 DEFAULT_CONN_ID = "wisdomgate_default"
 
-# What the connection form shows. One set of constants for both readers: Airflow 3.2+ takes it from
+# The connection form. One set of constants for both readers: Airflow 3.2+ takes it from
 # get_provider_info(), older ones ask the hook. No stored defaults: the form would write them into the
 # connection, and a later change of ours would not reach it.
 FORM_HIDDEN = ("schema", "port", "login")
@@ -62,7 +62,7 @@ FORM_EXTRAS = {
 
 
 def get_provider_info():  # type: ignore[no-untyped-def]  # Airflow calls it; a typed dict needs an import
-    """Tell Airflow what this package brings (entry point ``apache_airflow_provider``)."""
+    """Describe to Airflow what this package brings (entry point ``apache_airflow_provider``)."""
     package = "airflow_provider_wisdomgate"
     name = "WisdomGate"
     return {

@@ -1,4 +1,4 @@
-"""Checks arguments before money is spent. Pure. What a create's own fields may hold, gateway/routes.py checks."""
+"""Checks arguments before money is spent. Pure. gateway/routes.py checks a create's own fields."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_wisdomgate.gateway.settings import without_default_port
 
 # Airflow writes the end of a wait as a date, and knows none after the year 9999.
 YEAR = 366 * 86400
-# What helps a task whose connection was changed while it waited.
+# The remedy for a task whose connection was changed while it waited.
 LEAD_BACK = "Let the connection lead there until the video is stored."
 
 

@@ -1,4 +1,4 @@
-"""``@task.wisdomgate_video``: the function says what to make, the task makes and keeps it."""
+"""``@task.wisdomgate_video``: the function describes a video, the task makes and keeps it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_wisdomgate.gateway.routes import Call
     from airflow_provider_wisdomgate.gateway.video import Video
 
-# What of a returned dict is an argument of the operator; everything else is one of its fields.
+# The keys of a returned dict that are arguments of the operator; everything else is one of its fields.
 ARGUMENTS = ("model", "prompt", "seconds", "size", "input_reference", "destination")
 
 
@@ -63,7 +63,7 @@ class _WisdomGateVideoDecoratedOperator(DecoratedOperator, WisdomGateGenerateVid
         """
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
-        # Rendered already are the task's own arguments. What a function returns is data: it may be a user's text.
+        # Rendered already are the task's own arguments. A function's result is data: it may be a user's text.
         try:
             self._take(self.python_callable(*self.op_args, **kwargs))
         except Exception as error:
@@ -97,7 +97,7 @@ def wisdomgate_video_task(python_callable: Callable[..., Any] | None = None, **k
 
     A retry finds the clip of an earlier try only if the function returns the same again.
     """
-    # The task returns the manifest, whatever the function's annotation says.
+    # The task returns the manifest, whatever the function's annotation is.
     return task_decorator_factory(
         python_callable=python_callable,
         decorated_operator_class=_WisdomGateVideoDecoratedOperator,

@@ -304,7 +304,7 @@ class UnfitRepairError(WisdomGateError):
 
 
 class DestinationTakenError(WisdomGateError, AirflowFailException):
-    """Something else is at the destination, and ``if_exists`` says to leave it."""
+    """Something else is at the destination, and ``if_exists`` leaves it."""
 
 
 class DamagedManifestError(DestinationTakenError):

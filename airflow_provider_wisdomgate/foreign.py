@@ -1,4 +1,4 @@
-"""What others wrote, made safe to keep and to show. Pure.
+"""Makes foreign text safe to keep and to show. Pure.
 
 Three rules for a text that leaves: it holds no key, however the key is spelled; it holds no query of a URL, where a
 signature may stand; and no character of it does anything, be it an escape, a direction, a line end or half a character.

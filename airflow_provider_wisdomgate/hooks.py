@@ -69,7 +69,7 @@ class WisdomGateHook(BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """What the connection says. Reading it sends nothing.
+        """The connection's fields. Reading them sends nothing.
 
         :raises ConfigurationError: there is no such connection, or it has no key, or it leads elsewhere by now.
         """

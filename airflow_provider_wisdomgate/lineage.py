@@ -1,4 +1,4 @@
-"""Tells Airflow what was made: asset events, hook lineage, OpenLineage. Imports each only when it is used."""
+"""Announces to Airflow what was made: asset events, hook lineage, OpenLineage. Imports each only when it is used."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AIRFLOW = tuple(int(number) for number in re.findall(r"\d+", airflow_version)[:3])
 # Older ones cannot mount a page of a plugin's where their UI is.
 HAS_PLAYER = AIRFLOW >= (3, 1)
-# The XCom that says where a clip will be while its task still runs.
+# The XCom that names the place of a clip while its task still runs.
 DESTINATION_KEY = "wisdomgate_destination"
 
 
@@ -47,7 +47,7 @@ def tell_destination(context: Any, uri: str) -> None:
 
 
 def told_destination(context: Any) -> str | None:
-    """Return what :func:`tell_destination` said for this very task instance, None if nothing can be found."""
+    """Return what :func:`tell_destination` recorded for this very task instance, None if nothing can be found."""
     ti = context.get("ti")
     if ti is None or not hasattr(ti, "xcom_pull"):
         return None

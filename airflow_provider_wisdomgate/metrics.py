@@ -14,7 +14,7 @@ from typing import Any
 # of them, also if both are set up. Older ones have a third place, which needs no setting up.
 COPIES = ("airflow.sdk.observability.stats", "airflow.observability.stats")
 OLD = "airflow.stats"
-# What stands there until somebody sets it up, and where metrics are off.
+# The placeholder there until somebody sets it up, and if metrics are off.
 NOT_SET_UP = ("NoneType", "NoStatsLogger")
 
 _chosen: list[Any] = []

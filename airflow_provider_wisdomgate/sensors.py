@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_wisdomgate.hooks import WisdomGateHook
 
-# What reschedule mode keeps between its polls.
+# The state that reschedule mode keeps between its polls.
 WAIT_KEY = "wisdomgate_wait"
 COUNTS = ("failed_polls", "not_found")
 
-# What Airflow 3 and 2 resume a task with whose deferral timed out.
+# The events with which Airflow 3 and 2 resume a task whose deferral timed out.
 BACKSTOP_REASONS = ("Trigger timeout", "Trigger/execution timeout")
 
 

@@ -156,14 +156,14 @@ class WisdomGateVideoTrigger(BaseTrigger):
     async def _poll(self, shared: SharedClient, step: PollAgain) -> Video | errors.WisdomGateError:
         last = step.wait.last
         due, expires_at = self.deadline, last.expires_at if last else None
-        if expires_at and expires_at > time.time():  # one that is past already says nothing about this wait
+        if expires_at and expires_at > time.time():  # one that is past already means nothing for this wait
             due = min(due, expires_at)
         try:
             return await shared.poll(self.video_id, due, step.delay / 2, (self.claim or {}).get("base_url"))
         except errors.WisdomGateError as error:
             if not isinstance(error, errors.ConfigurationError) or error.__cause__ is None:
                 return error
-            # "Not found" is what Airflow says as well where a secrets backend or its database did not answer.
+            # Airflow reports "not found" as well if a secrets backend or its database did not answer.
             return errors.ConnectionBrokenError(error.message, video_id=self.video_id, next_step=NEEDED_HERE)
         except Exception as error:  # Airflow's own database or API was away: a failed poll like any other
             return errors.ConnectionBrokenError(f"The poll failed: {error!r}", video_id=self.video_id)

@@ -1,4 +1,4 @@
-"""What people and programs are shown. A manifest is anybody's file: nothing of it reaches the terminal as a command."""
+"""The output for people and programs. A manifest is anybody's file: nothing of it reaches the terminal as a command."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _own: TextIO | None = None
 
 @contextmanager
 def own_output() -> Iterator[TextIO]:
-    """Keep stdout for what a command prints; what else is printed meanwhile, say log lines, goes to stderr."""
+    """Keep stdout for what a command prints; what else is printed meanwhile, such as log lines, goes to stderr."""
     global _own
     before, _own = _own, sys.stdout
     try:
@@ -107,7 +107,7 @@ def progress(what: str, total: int | None = None) -> Iterator[Progress]:
 
 
 def is_terminal() -> bool:
-    """Whether a person may be watching what is said beside the output."""
+    """Whether a person may be watching what is printed beside the output."""
     return Console(stderr=True).is_terminal
 
 

@@ -1,4 +1,4 @@
-"""What a person names on the command line: folders and destinations."""
+"""The folders and destinations that a person names on the command line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def destination_of(name: str, conn_id: str) -> Destination:
 
 
 def upload_args_of(conn_id: str) -> Any:
-    """Return what a connection says about writes into object stores."""
+    """Return a connection's arguments of writes into object stores."""
     try:
         return WisdomGateHook(conn_id).settings.upload_args
     except errors.ConfigurationError:  # as of the storage path, see below

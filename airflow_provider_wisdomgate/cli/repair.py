@@ -211,7 +211,7 @@ def _named(arguments: Namespace) -> dict[str, str | None]:
 
 
 class _Adoption:
-    """What the adoptions of one command share: the gateway's list, read once."""
+    """The gateway's list, read once for all adoptions of one command."""
 
     def __init__(self, arguments: Namespace) -> None:
         self._arguments = arguments

@@ -23,7 +23,7 @@ TELL_EVERY = 30.0
 
 @dataclass
 class Progress:
-    """What was verified so far."""
+    """The results so far."""
 
     folder: str
     after: str

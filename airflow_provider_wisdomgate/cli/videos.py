@@ -1,4 +1,4 @@
-"""``videos``, ``balance`` and ``test``: what the gateway says."""
+"""``videos``, ``balance`` and ``test``: what the gateway answers."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class PartialClip:
         if not content.offset:
             announced = self.total if is_same else None
             self.start_over()
-            self.total = announced  # what was once said of this very file still holds
+            self.total = announced  # what was once announced of this very file still holds
         self.validator, self.host = content.validator, content.host
         self.total = self.total if content.total is None else content.total
         for chunk in content.chunks():
@@ -106,7 +106,7 @@ def fetch(
     for _ in range(MAX_OPENS):
         had = partial.size
         try:
-            # Without a strong validator nobody can tell whether the rest is of the same file.
+            # Without a strong validator nothing shows whether the rest is of the same file.
             with open_content(had if partial.validator else 0, partial.validator) as content:
                 partial.receive(content)
             return partial.finish()

@@ -17,9 +17,9 @@ from airflow_provider_wisdomgate.clips.matroska import MAGIC, MATROSKA
 from airflow_provider_wisdomgate.clips.tracks import MAX_TRACKS, Clip, Facts, Format, Tables, Track, only, picture
 from airflow_provider_wisdomgate.exceptions import ContentError
 
-# What a browser and an object store are told of each container.
+# The content type of each container, for browsers and object stores.
 CONTENT_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "webm": "video/webm", "mkv": "video/x-matroska"}
-# What an MP4 or MOV may begin with; old MOVs have no ftyp.
+# The first boxes that an MP4 or MOV may have; old MOVs have no ftyp.
 FIRST_BOXES = b"ftyp styp uuid moov mdat moof sidx wide free skip pnot".split()
 MAX_KEPT = 64 * 1024 * 1024
 MAX_BOXES, MAX_EDITS = 4_000_000, 1000
@@ -219,7 +219,7 @@ def _is_wide(table: bytes) -> bool:
 
 
 def _times(header: bytes) -> tuple[int, int]:
-    """Return the time scale of mvhd or mdhd, and the length in it; 0 for a length that says unknown."""
+    """Return the time scale of mvhd or mdhd, and the length in it; 0 for a length that means unknown."""
     scale, length = _unpack("IQ", header, 20) if _is_wide(header) else _unpack("II", header, 12)
     return scale, 0 if length == (2**64 if _is_wide(header) else 2**32) - 1 else length
 

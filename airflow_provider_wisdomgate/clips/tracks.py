@@ -1,4 +1,4 @@
-"""What plays in a clip: its tracks, how long they last and how large they are shown. Pure; knows no container.
+"""The playable part of a clip: its tracks, how long they last and how large they are shown. Pure; knows no container.
 
 The length is that of the longest picture or sound track: as long as its samples last, as its edit list cuts them. The
 size is the one on the screen, with the shape of the pixels and the rotation.
@@ -23,7 +23,7 @@ Tables = dict[bytes, list[bytes]]
 
 @dataclass(frozen=True)
 class Clip:
-    """What plays: ``duration`` in seconds, ``width`` and ``height`` in pixels; None if unknown or absurd.
+    """The playable part: ``duration`` in seconds, ``width`` and ``height`` in pixels; None if unknown or absurd.
 
     ``surplus`` counts the bytes after the last box that is whole.
     """
@@ -88,7 +88,7 @@ class Track:
 
 @dataclass
 class Facts:
-    """What was read of a clip. ``needed``: so far into the file its samples reach; ``said``: the length in its head."""
+    """Facts read from a clip. ``needed``: so far into the file its samples reach; ``said``: the length in its head."""
 
     container: str = ""
     tracks: list[Track] = field(default_factory=list)

@@ -72,7 +72,7 @@ def _is_dag_test() -> bool:
 
 
 def _with_its_files(conn_id: str, settings: Settings) -> Settings:
-    """Look for the certificates: requests says that one is missing only when a paid create is under way."""
+    """Look for the certificates: requests reports a missing one only when a paid create is under way."""
     cert = settings.cert if isinstance(settings.cert, tuple) else (settings.cert,)
     for name, path in [("verify", settings.verify), *(("cert", path) for path in cert)]:
         if isinstance(path, str) and not os.path.exists(path):
@@ -89,7 +89,7 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
         yield
     except AirflowNotFoundException as error:
         variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-        if os.environ.get(variable):  # Airflow says "not defined" of one that it cannot read, too
+        if os.environ.get(variable):  # Airflow reports one that it cannot read as "not defined", too
             raise errors.ConfigurationError(
                 f"Airflow cannot read the connection {conn_id!r} in the environment variable {variable}.",
                 next_step="In a URI, / # ? @ : and % of the key are written as %2F etc. JSON needs none of that: "
@@ -104,7 +104,7 @@ def _missing_connection(conn_id: str) -> Iterator[None]:
 
 
 def form_behaviour() -> dict[str, Any]:
-    """Tell Airflow before 3.2 what the connection form shows; later ones read get_provider_info()."""
+    """Describe to Airflow before 3.2 what the connection form shows; later ones read get_provider_info()."""
     return {
         "hidden_fields": list(FORM_HIDDEN),
         "relabeling": dict(FORM_LABELS),
@@ -113,7 +113,7 @@ def form_behaviour() -> dict[str, Any]:
 
 
 def form_widgets() -> dict[str, Any]:
-    """Tell Airflow before 3.2 which fields the connection form adds."""
+    """Describe to Airflow before 3.2 which fields the connection form adds."""
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
     from wtforms import IntegerField, StringField
     from wtforms.validators import Optional

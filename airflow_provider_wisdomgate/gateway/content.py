@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Content:
-    """A video's bytes as they come, decoded. ``offset`` is where they begin, ``total`` the whole size if it is said.
+    """A video's bytes as they come, decoded. ``offset`` is where they begin, ``total`` the announced size.
 
     ``validator`` is the strong ETag of what they are of; None if there is none, and if they came encoded: then
     nothing can be appended to them later. ``host`` is where they come from, None for the gateway's own.
@@ -63,7 +63,7 @@ class Content:
 
     @property
     def is_media(self) -> bool:
-        """Whether this is to be taken for the clip. Of a range, only the beginning can be told from text."""
+        """Whether this counts as the clip. Only the beginning of a range differs from text."""
         if self._response.status_code == 206:
             return self.is_readable
         return self.is_readable and is_media(self._response.status_code, self.head)
@@ -108,7 +108,7 @@ def open_a_source(
     :param open_at: opens an address, or the content route for None.
     :param get_video: polls the video.
     :param may_recreate: see :func:`gateway.video.failure_of`.
-    :raises GatewayError: the route's, or the typed error of what the video's own object says.
+    :raises GatewayError: the route's, or the typed error of the video's own object.
     """
     refusal = None
     if source != "address":
@@ -142,7 +142,7 @@ def _open_address(
     """Open the address that the gateway has just named.
 
     :param refusal: the content route's; None if it was not asked.
-    :raises ContentMissingError: the address does not serve the clip. Hearsay if the content route did not say so, too.
+    :raises ContentMissingError: the address does not serve the clip. Hearsay, unless the route reported it, too.
     """
     is_missing = isinstance(refusal, ASK_THE_VIDEO)
     why: errors.WisdomGateError = _no_address()

@@ -1,4 +1,4 @@
-"""What drifts between gateways, as tables: status words, error words, status codes. A new word is a new line here."""
+"""Differences between gateways, as tables: status words, error words, status codes. A new word is a new line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAITING_WORDS = frozenset(
     | {"generating", "postprocessing", "not_start", "not_started"}
 )
 
-# Words that decide whatever the status code says. Both `code` and `type` of an error are looked up.
+# Words that decide, whatever the status code is. Both `code` and `type` of an error are looked up.
 ERROR_WORDS: Mapping[str, type[errors.GatewayError]] = {
     "video_not_ready": errors.VideoNotReadyError,
     "video_processing": errors.VideoNotReadyError,
@@ -62,7 +62,7 @@ NO_MODERATION_WORDS = (
     *("accesspolicy", "orgpolicy", "organizationpolicy", "iampolicy", "corspolicy", "bucketpolicy"),
     *("moderationserviceunavailable", "moderationservicetimedout", "moderationtimeout", "moderationtimedout"),
 )
-# What moderation refused: the code decides, then the message. A text with words of both counts as the input, and so
+# The refused part: the code decides, then the message. A text with words of both counts as the input, and so
 # does a text with neither: the input is refused again each time, and nobody shall pay for a guess.
 INPUT_WORDS = (
     *("input", "prompt", "referenceimage", "referencevideo", "uploaded", "requestmoderated", "auditsubmit"),
@@ -125,19 +125,19 @@ STATUS_ERRORS: Mapping[int, type[errors.GatewayError]] = {
     429: errors.RateLimitedError,
 }
 
-# What would end a paid wait for good, or speak of keys and credit.
+# Statuses that would end a paid wait for good, or speak of keys and credit.
 FINAL_STATUSES = frozenset({401, 402, 403, 404, 410})
 
-# What these say holds whoever says it: slow down, and this is too much to take.
+# These count whoever answers: slow down, and this is too much to take.
 ANYBODYS_STATUSES = frozenset({413, 429})
 
-# What a failed video's code says about the request itself: the same request fails again.
+# Codes of a failed video that blame the request: the same request fails again.
 BAD_INPUT_WORDS = frozenset(
     {"invalid_request_error", "invalid_request", "invalid_prompt", "invalid_image", "bad_input"}
     | {"400", "422"}  # vLLM-Omni's code of a failure is an HTTP status
 )
 
-# A 503 with one of these says that the gateway found nobody to send a create to: it surely did not arrive.
+# With one of these in a 503 the gateway found nobody to send a create to: it surely did not arrive.
 NOT_FORWARDED_WORDS = frozenset(
     {"get_channel_failed", "no_available_channel", "channel:no_available_key", "model_not_found"}
 )
@@ -149,7 +149,7 @@ UNSURE_STATUSES = frozenset({408, 409, 425, 499})
 # login or the rate limit of whatever stands before the gateway. Any other page may replace the answer of a made video.
 BEFORE_FORWARDING = frozenset({301, 307, 308, 400, 401, 404, 405, 407, 411, 413, 414, 415, 421, 422, 426, 429, 431})
 
-# Ingresses and filters say {"message": ...} with these, too: it takes an error object, a code or a type.
+# Ingresses and filters answer {"message": ...} with these, too: it takes an error object, a code or a type.
 FILTERS_STATUSES = frozenset({403, 451})
 
 # With these an answer speaks of the key or the plan, never of the video: "expired" is the key's.
@@ -188,19 +188,19 @@ VIDEO_FIELDS = frozenset(
 )
 ENVELOPE_FIELDS = frozenset({"data", "code", "message", "msg", "success", "errors"})
 
-# Ways to say of a video that was asked for that there is none.
+# Phrases for a video that was asked for and does not exist.
 UNKNOWN_VIDEO_PHRASES = (
     *("not exist", "not_exist", "not found", "not_found", "notfound", "no such video", "no such task", "no such id"),
     *("n't exist", "n't find", "not find", "no longer exist", "no longer available", "no video with", "no task with"),
     *("unknown video", "unknown task", "unknown id", "invalid video id", "invalid task id", "invalid video_id"),
     *("invalid task_id", "不存在", "未找到", "找不到"),
 )
-# What such a phrase must name in a shape that any proxy has, and what it may not name in the gateway's own.
+# Such a phrase must name one of the first in a shape that any proxy has, and none of the second in the gateway's own.
 VIDEO_NOUNS = ("video", "task", "job", "generation")
 OTHER_NOUNS = ("model", "channel", "route", "endpoint", "page", "host", "user", "account", "api key")
 
 # new-api's content route wraps the upstream's status in a 502; that number decides.
 UPSTREAM_STATUS = "Upstream service returned status "
 
-# new-api and OpenAI say so of a route that is not there.
+# new-api's and OpenAI's words for a route that is not there.
 NO_SUCH_ROUTE = "Invalid URL ("

@@ -1,4 +1,4 @@
-"""What both clients do alike with one exchange: headers and body of the request, redaction and parsing of the answer.
+"""The part of one exchange that both clients share: the request's headers and body, redaction, parsing of the answer.
 
 Opens no socket. The key is in the headers for the Base URL's own origin only, and is redacted in every answer before
 anything reads it.
@@ -55,7 +55,7 @@ def origin_of(url: str) -> str:
 
 
 def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
-    """Encode a call's body once for both clients, and say its content type."""
+    """Encode a call's body once for both clients; return it and its content type."""
     if call.json is not None:
         return json.dumps(call.json).encode(), {"Content-Type": "application/json"}
     if call.form is None:
@@ -70,7 +70,7 @@ def encode_body(call: Call[Any]) -> tuple[bytes | None, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Received:
-    """What came of one exchange. ``body`` is as it came, not decoded; ``error`` is what ended it before its end.
+    """The outcome of one exchange. ``body`` is as it came, not decoded; ``error`` is what ended it before its end.
 
     :param is_own: whether the Base URL's own origin answered, not one that it redirected to.
     """

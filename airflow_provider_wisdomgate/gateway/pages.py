@@ -9,7 +9,7 @@ from airflow_provider_wisdomgate.gateway import routes
 from airflow_provider_wisdomgate.gateway.replies import Page
 from airflow_provider_wisdomgate.gateway.video import Video
 
-# OpenAI's pages have 20 videos each unless told otherwise.
+# OpenAI's pages have 20 videos each by default.
 MAX_PAGES = 500
 
 

@@ -1,7 +1,7 @@
-"""What the gateway's answers mean. Pure: no socket, no file, no clock, no Airflow.
+"""Reads the meaning of the gateway's answers. Pure: no socket, no file, no clock, no Airflow.
 
 Rules: an answer is judged by its content as well as its header. Only a known word ends a video; every other
-word means wait. What drifts between gateways stands in dialects.py, not in branches here.
+word means wait. Differences between gateways stand in dialects.py, not in branches here.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Page:
 
 
 def parse_video(reply: Reply) -> Video:
-    """Read the video that was asked for: only its own object, from the gateway itself, says what becomes of it.
+    """Read the video that was asked for: only its own object, from the gateway itself, decides what becomes of it.
 
     :raises UnexpectedReplyError: the answer is about another video, or from another host.
     :raises WisdomGateError: the typed error of any other answer.
@@ -185,9 +185,9 @@ def parse_nothing(reply: Reply) -> None:
 def raise_content_error(reply: Reply) -> None:
     """Raise the typed error for a content response that is not a video; without an error in it, "not ready"."""
     error = error_of(reply)
-    if not reply.is_own:  # S3 says 403 of an object that is not there yet to whoever may not list
+    if not reply.is_own:  # S3 answers 403 for an object that is not there yet if the caller may not list
         raise errors.VideoNotReadyError(error.message, **error.facts)
-    # new-api says "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
+    # new-api answers "not completed yet" with a 400 that has no code of its own; a video object is no error at all.
     not_yet = reply.status in (202, 400) or (reply.status == 200 and _asked_object(reply) is not None)
     if not_yet and type(error) in (errors.BadRequestError, errors.UnexpectedReplyError):
         raise errors.VideoNotReadyError(error.message, **error.facts)
@@ -210,9 +210,9 @@ def raise_address_error(reply: Reply) -> None:
 
 
 def is_media(status: int, head: bytes) -> bool:
-    """Whether a content answer is to be taken for the clip: by its first bytes, whatever the header says.
+    """Whether a content answer counts as the clip: by its first bytes, whatever the header names.
 
-    Text is none even when the header says ``video/mp4``; the box walk judges the rest.
+    Text is none even if the header names ``video/mp4``; the box walk judges the rest.
     """
     if status != 200 or not head:
         return False
@@ -224,7 +224,7 @@ def error_of(reply: Reply) -> errors.GatewayError:
     """Make the typed error of a reply, from its words first and its status second.
 
     Only an answer in one of the gateway's own error shapes speaks for the gateway. A proxy's, an ingress's or an object
-    store's page is a passing fault, whatever its status: it says nothing about the video, the key or its credit.
+    store's page is a passing fault, whatever its status: it means nothing for the video, the key or its credit.
     """
     body = reply.json if reply.is_own and isinstance(reply.json, dict) else None
     spoken, own_kind, own_code = _words(body, OWN_SHAPE)
@@ -366,7 +366,7 @@ def _looks_like_a_video(body: Mapping[str, Any]) -> bool:
 
 
 def _is_error(body: Any) -> bool:
-    """Whether a 2xx body says that something went wrong."""
+    """Whether a 2xx body reports an error."""
     outer: Mapping[str, Any] = next(_objects(body), {})
     code = (text_of(outer.get("code")) or "").lower()
     has_error = any(each.get("error") for each in _objects(body))
@@ -485,7 +485,7 @@ def _status_error(status: int) -> type[errors.GatewayError]:
 def _speaks(reply: Reply, status: int, message: str, word: str) -> bool:
     """Whether an answer is in one of the gateway's own shapes.
 
-    Ingresses say {"message": "Not Found"} and {"detail": ...}, too: where that would be final, it takes an error object
+    Ingresses answer {"message": "Not Found"} and {"detail": ...}, too: if that would be final, it takes an error object
     or a word.
     """
     if status not in FINAL_STATUSES:
@@ -519,7 +519,7 @@ def _not_of_a_video(error: type[errors.GatewayError] | None) -> type[errors.Gate
 
 
 def _says_unknown(video_id: str, message: str, is_spoken: bool) -> bool:
-    """Whether an answer to a question about a video says in a sentence that there is none."""
+    """Whether an answer to a question about a video states in a sentence that there is none."""
     text = message.lower()
     if not any(phrase in text for phrase in UNKNOWN_VIDEO_PHRASES):
         return False

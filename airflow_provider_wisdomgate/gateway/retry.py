@@ -15,7 +15,7 @@ from airflow_provider_wisdomgate.gateway.dialects import BEFORE_FORWARDING, NOT_
 class RetryPolicy:
     """How long one request is tried again: ``attempts`` in all, ``base`` seconds doubling up to ``cap``.
 
-    :param rate_limited_base: the same after a 429 that does not say how long: limits are per minute.
+    :param rate_limited_base: the same after a 429 without a time: limits are per minute.
     :param longest_wait: a longer ``Retry-After`` is a wish; so long it is waited for.
     """
 
@@ -28,7 +28,7 @@ class RetryPolicy:
 
 ONCE = RetryPolicy(attempts=1)
 
-# What a gateway says that has no such route; without a word of its own, what its framework says.
+# The answers of a gateway that has no such route; without a word of its own, its framework's.
 HAS_NO_ROUTE = (errors.VideoNotFoundError, errors.UnexpectedReplyError, errors.BadRequestError)
 NO_ROUTE_STATUSES = (404, 405)
 
@@ -38,7 +38,7 @@ def retry_delay(
 ) -> float | None:
     """Return in how many seconds the same request may be sent again, or None for never.
 
-    :param idempotent: whether sending it twice costs nothing. What costs is sent again only when it surely
+    :param idempotent: whether sending it twice costs nothing. A costly one is sent again only if it surely
         did not arrive.
     :param attempt: how often it was sent so far, from 1.
     """

@@ -1,4 +1,4 @@
-"""What the gateway is asked: each route once, as a value. Pure: no socket, no file, no clock, no Airflow."""
+"""The requests to the gateway: each route once, as a value. Pure: no socket, no file, no clock, no Airflow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Part:
     content_type: str
 
 
-# What guides a create: an image as a file; or what the gateway fetches or decodes: a URL, a data: URL, an object.
+# A create's references: an image as a file, or a URL, a data: URL or an object that the gateway fetches or decodes.
 Reference = Part | str | Mapping[str, Any]
 
 

@@ -1,4 +1,4 @@
-"""What a connection says, checked, and how it keeps its secrets out of what is shown. Pure: no I/O, no Airflow."""
+"""A connection's fields, checked, and how it keeps its secrets out of what is shown. Pure: no I/O, no Airflow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OWN_EXTRAS = (
 )
 # The values of extras that are words.
 CHOICES: Mapping[str, tuple[str, ...]] = {"create_as": ("form", "json"), "content_from": ("route", "address", "either")}
-# What providers-http understands in a connection's extra; everything else there is a header of the user's.
+# The extras that providers-http understands; everything else there is a header of the user's.
 HTTP_EXTRAS = frozenset(
     {"stream", "cert", "proxies", "proxy", "timeout", "verify", "verify_ssl", "allow_redirects", "max_redirects"}
     | {"trust_env", "check_response", "srv_lookup"}
@@ -53,7 +53,7 @@ class Secret(str):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a connection says, for both clients. ``timeout`` is seconds without a byte.
+    """A connection's fields, for both clients. ``timeout`` is seconds without a byte.
 
     :param base_url: without its query: this is compared, recorded and shown.
     :param query: the Base URL's, sent with every request and never shown: there may be a key in it.
@@ -117,7 +117,7 @@ class Settings:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """What keeps the key, and one in the Base URL's query, out of texts that came from outside."""
+        """Strikes the key, and those in the Base URL's query, out of texts that came from outside."""
         return Redactor(self.api_key, *keys_in(self.query))
 
     def redact_bytes(self, body: bytes) -> bytes:
@@ -282,7 +282,7 @@ def without_default_port(url: str) -> str:
 def normal_proxy(url: str) -> str:
     """Complete a proxy's address by its scheme.
 
-    :raises ConfigurationError: it is none. Never says what was given: there may be a password in it.
+    :raises ConfigurationError: it is none. The value is never quoted: there may be a password in it.
     """
     whole = url if "://" in url else f"http://{url}"
     try:
@@ -299,7 +299,7 @@ def normal_proxy(url: str) -> str:
     return whole
 
 
-# What of a Location stays as it is: spaces and raw UTF-8 are quoted, so that both clients ask for the same.
+# These characters of a Location stay: spaces and raw UTF-8 are quoted, so that both clients ask for the same.
 ASCII = "".join(map(chr, range(0x21, 0x7F)))
 HOST = re.compile(r"(?=.{1,254}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?|[0-9a-f.]*:[0-9a-f:.]*")
 

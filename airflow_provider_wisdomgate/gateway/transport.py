@@ -35,7 +35,7 @@ from airflow_provider_wisdomgate.gateway.wire import MAX_SEEN, Answer, Unshown
 
 CHUNK = 1024 * 1024
 # Whether connecting (TCP, TLS, proxy tunnel) has returned for what is sent in this context. Only a connection of
-# adapter.py says no, and only while it connects: whatever goes another way counts as connected.
+# ours answers no, and only while it connects: whatever goes another way counts as connected.
 is_connected: ContextVar[bool] = ContextVar("is_connected", default=True)
 # Errors that requests raises before it connects. InvalidSchema: SOCKS without PySocks. Not every ValueError: requests'
 # InvalidHeader is of an answer that came.
@@ -238,7 +238,7 @@ check_reached: ContextVar[Callable[[str], None] | None] = ContextVar("check_reac
 
 
 class Evidence(Unshown):
-    """What comes after the head of an answer whose loss would cost. ``more`` reads on for a moment."""
+    """The bytes after the head of an answer whose loss would cost. ``more`` reads on for a moment."""
 
     more: Callable[[], None] = staticmethod(lambda: None)
 
@@ -348,7 +348,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Patient:
-    """What our connections do besides those of urllib3."""
+    """Our additions to urllib3's connections."""
 
     response_class = _Answer
     sock: socket.socket

@@ -121,7 +121,7 @@ def missing_content(video: Video, error: errors.GatewayError, *, may_recreate: b
     """
     facts = {**error.facts, "expires_at": video.expires_at}
     was_moderated = isinstance(error, errors.ModerationError)
-    if (video.status or "").lower() == "expired":  # what expires_at says proves nothing, and a proxy's 404 neither
+    if (video.status or "").lower() == "expired":  # expires_at proves nothing, and a proxy's 404 neither
         return errors.VideoExpiredError("The clip's time at the gateway is over", **facts)
     if video.is_failed:
         has_reason = video.error_code or video.error_message or not was_moderated
@@ -159,5 +159,5 @@ def _plain(text: str) -> str:
 
 
 def means_something(word: str) -> bool:
-    """Whether a code or type says more than that something failed."""
+    """Whether a code or type means more than that something failed."""
     return word.lower() in ERROR_WORDS or moderation_error("", word) is not None

@@ -251,7 +251,7 @@ def _length_in(text: str) -> int | None:
 
 # A megabyte of gzip may be a gigabyte of zeros: never more than this is decoded at once.
 PIECE = 1024 * 1024
-# What S3, .NET and others write there although nothing is encoded.
+# Names that S3, .NET and others write there although nothing is encoded.
 PLAIN = frozenset({"", "identity", "chunked", "none", "binary", "utf-8", "utf8", "aws-chunked"})
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 LIBRARIES = {"br": "brotli>=1.2", "zstd": "backports.zstd"}
@@ -309,7 +309,7 @@ class Decoder:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what the next bytes decode to.
 
-        :raises ContentError: they are not what the header says.
+        :raises ContentError: they are not what the header names.
         """
         piece = b""
         while data or piece:

@@ -128,7 +128,7 @@ def _check_relative(name: str) -> None:
 def inside(folder: str, name: str) -> str:
     """Return the URI or path of a file in a folder."""
     if folder.startswith(("file://", "local://")):
-        # What is given is a name; in a file URI a % begins an escape.
+        # An argument is a name; in a file URI a % begins an escape.
         name = quote(name, safe=PLAIN, errors="surrogateescape")
     return f"{folder.rstrip('/')}/{name}"
 

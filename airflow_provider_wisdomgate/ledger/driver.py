@@ -57,7 +57,7 @@ GONE = (errors.VideoNotFoundError, errors.ContentMissingError)
 # Errors with which the gateway refuses a create for good.
 REFUSED = (*rules.REFUSALS, errors.AuthenticationError, errors.PermissionDeniedError)
 
-# What a download returns: a manifest in phase "stored".
+# The result of a download: a manifest in phase "stored".
 StoredVideo = Manifest
 
 OpenContent = Callable[[str, int, str | None], AbstractContextManager["Content"]]

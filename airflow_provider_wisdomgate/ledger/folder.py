@@ -26,7 +26,7 @@ HALF_WRITTEN_WATCH = 5.0
 
 @dataclass(frozen=True)
 class Kept:
-    """A manifest that was found: where, what it says, and the bytes of the clip beside it (None: no clip).
+    """A manifest that was found: its place, its content, and the bytes of the clip beside it (None: no clip).
 
     :param name: the clip's name below the folder; listings go on after it.
     :param destination: the clip's; through the client that listed it.

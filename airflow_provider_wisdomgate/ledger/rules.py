@@ -17,7 +17,7 @@ A ``creating`` record is *lost* if its claim expired without an id; *announced* 
 clip that is about to appear; *refused* is ``failed`` with an error that the same request meets again. A record that
 replaces another one keeps it under ``replaced``: if the new one fails, the old one comes back.
 
-What ends a paid video, and nothing else does:
+Only these end a paid video:
   1. its own object has a terminal status (``record_failure``);
   2. its own object announced an expiry that passed ten minutes ago, and the content route confirms it (``is_expired``);
   3. a person decides: ``forget``, a kill with ``delete_on_kill``, or ``on_gone="create"`` (``may_recreate``).
@@ -292,7 +292,7 @@ def advice(state: str, found: Manifest) -> str:
 
 
 def paid_advice(found: Manifest, *, ends_try: bool = False) -> str:
-    """Return what an error says about a paid video: that it is recorded, what costs nothing, and last what pays.
+    """Return the advice of an error about a paid video: that it is recorded, what costs nothing, and last what pays.
 
     :param ends_try: a retry does not continue by itself: a person runs the task again.
     """
@@ -357,7 +357,7 @@ def amount_of(size: int, unit: str = "bytes") -> str:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a task asks of its destination, whatever its request is.
+    """A task's options for its destination, whatever its request is.
 
     :param made_by: the task instance: dag_id, run_id, task_id, map_index, run_started, max_tries and round.
     """

@@ -21,7 +21,7 @@ TURNS = 3
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found of one manifest.
+    """The findings about one manifest.
 
     :param size: bytes that were read; 0 if the manifest records no clip.
     :param problem: what differs, None if nothing does.

@@ -1,4 +1,4 @@
-"""What a DAG author imports: create a video, download one, or generate or remix a clip in one durable task."""
+"""The operators for DAG authors: create a video, download one, or generate or remix a clip in one durable task."""
 
 from airflow_provider_wisdomgate.operators.base import WisdomGateBaseOperator
 from airflow_provider_wisdomgate.operators.create import WisdomGateCreateVideoOperator

@@ -34,7 +34,7 @@ NO_CREATE = "This try sent no create, so it cost nothing."
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a task instance knows of itself, read from Airflow's context once.
+    """A task instance's facts about itself, read from Airflow's context once.
 
     :param made_by: dag_id, run_id, task_id and map_index; ``run_started`` (ISO 8601), which distinguishes a run from an
         earlier one of the same id; ``max_tries``, which identifies the round, and ``round``, by which versions before

@@ -86,7 +86,7 @@ class DurableVideoOperator(WisdomGateBaseOperator):
         the task. (templated)
     :param on_moderated_output: what to do if the gateway's moderation refuses the video that was made, which is partly
         a matter of chance: ``fail``, so that a person decides; or ``retry``: create another one and pay again, at most
-        once until somebody clears the task. What is refused because of its input is never sent again by itself.
+        once until somebody clears the task. A request refused because of its input is never sent again by itself.
         (templated)
     :param timeout: how many seconds one try waits for the video. A shorter ``execution_timeout`` ends the wait, too.
     :param poll_interval: the longest pause between two polls, in seconds; see :func:`polling.decisions.poll_delay`.

@@ -55,7 +55,7 @@ class TaskRef:
 
 @dataclass(frozen=True)
 class Told:
-    """Where a task says that its clip is.
+    """Where a task records the place of its clip.
 
     :param is_reference: it names another address instead, as a custom XCom backend leaves it. It is never opened:
         whoever may write XComs can forge one, and only the backend knows what it would run or read.
@@ -84,7 +84,7 @@ class Airflow:
         self._headers = {name: value for name in CREDENTIALS if (value := headers.get(name))}
 
     async def told(self, ti: TaskRef, keys: Sequence[str] = (RETURN_KEY, DESTINATION_KEY)) -> Told:
-        """Return where the task says its clip is, or will be: the first of its XComs that holds a clip's URI.
+        """Return the recorded place of the task's clip, now or later: the first of its XComs that holds a clip's URI.
 
         :raises RefusedError: the viewer may not read the task's XComs.
         """

@@ -94,7 +94,7 @@ def after_poll(wait: Wait, seen: Video | errors.WisdomGateError, now: float, jit
     if not seen.is_done:
         wait = replace(wait, not_found=0, not_found_since=None)
     if seen.is_done:
-        return Ended("ready", seen)  # whatever expires_at says: only its content can prove that it is gone
+        return Ended("ready", seen)  # whatever expires_at is: only its content can prove that it is gone
     if seen.is_failed:
         error = failure_of(seen, may_recreate=True)
         return Ended("expired" if isinstance(error, errors.VideoExpiredError) else "failed", seen, error)
@@ -243,7 +243,7 @@ DELAY_PER_AGE = 1 / 20
 
 # With a progress, so much of the estimated rest passes before the next poll, and never less than SHORTEST.
 PART_OF_REST = 0.3
-# A video that is not finished when its progress said so may take long: 99% can last for an hour.
+# A video that is not finished when its progress promised it may take long: 99% can last for an hour.
 PART_OF_OVERDUE = 1 / 2
 SHORTEST = 1 / 10
 
@@ -255,7 +255,7 @@ def poll_delay(age: float, poll_interval: float, progress: float | None, jitter:
     progress shows that the video is about to be finished.
 
     :param age: seconds since the video was asked for, or the wait began.
-    :param progress: what the gateway reports, 0 to 100, None if it says nothing.
+    :param progress: what the gateway reports, 0 to 100, None if it reports none.
     :param jitter: a random number from 0 to 1, so that many waits do not poll at the same moment.
     :param overdue: for how many seconds the video should have been finished, by an earlier progress.
     """

@@ -50,7 +50,7 @@ class RateLimit:
             self.slowed = self.slowed * 0.75 if self.slowed > 0.01 else 0.0
 
     def rate_limited(self, sent: float, now: float, retry_after: float | None, jitter: float) -> None:
-        """Stop all polls after a 429, for as long as the gateway says or ever longer.
+        """Stop all polls after a 429, for as long as the gateway asks or ever longer.
 
         :param sent: when the poll was sent. Those that were under way together are one 429, not many.
         """

@@ -33,7 +33,7 @@ class RateLimiter:
 
         :param due: epoch seconds when the poll comes too late.
 
-        At that moment it may, whatever the limit says: a wait that is over polls once more before it gives up.
+        At that moment it may, whatever the limit is: a wait that is over polls once more before it gives up.
         """
         if not self._waiting and not self._urgent and self.rate_limit.is_free(now := time.monotonic()):
             self.rate_limit.take(now)

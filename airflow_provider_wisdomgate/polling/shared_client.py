@@ -1,4 +1,4 @@
-"""What all waits on one connection share in one event loop: a client, a rate limiter, and the poll of a same video.
+"""All waits on one connection in one event loop share a client, a rate limiter, and the poll of a same video.
 
 The first wait opens the client, the last one closes it; nothing is shared across event loops. However many videos
 are waited for, that is one lookup of the connection, one TLS context and one pool.
@@ -134,7 +134,7 @@ def _forget_error(task: asyncio.Task[Any]) -> None:
 
 @dataclass
 class _PerConnection:
-    """What is kept of a connection in one event loop between waits: its rate limit outlives its clients."""
+    """The part of a connection that an event loop keeps between waits: its rate limit outlives its clients."""
 
     rate_limiter: RateLimiter = field(default_factory=lambda: RateLimiter(RateLimit()))
     client: SharedClient | None = None

@@ -163,7 +163,7 @@ def _with_address(told: dict[str, Any], video: Video, gateway: GatewayState) -> 
 
 
 async def content(request: Request) -> ASGIApp:
-    """Deliver a video, or say why not. Faults are used up only once it is ready, and never by HEAD."""
+    """Deliver a video, or answer why not. Faults are used up only once it is ready, and never by HEAD."""
     video, gateway, dialect = _video(request), _gateway(request), _dialect(request)
     state = video.content_state(video.age)
     if state != "ready":

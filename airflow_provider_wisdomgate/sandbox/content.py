@@ -32,7 +32,7 @@ class DeliveryFault:
     share: float = 1.0  # of the body that is sent
     announces: str = "all"  # Content-Length: of "all" that was due, of what is "sent", or "nothing"
     ending: str = "end"  # "end" cleanly, "drop" the connection, "stall" until the client leaves
-    framed: bool = True  # False: no length and no chunks, only the close tells the end
+    framed: bool = True  # False: no length and no chunks, only the close marks the end
     ranges: bool = True
     content_type: str | None = None
     heeds_if_range: bool = True

@@ -1,6 +1,6 @@
 """How gateways of the family differ on the wire, as data: read in their sources, written anew. Decides nothing.
 
-The first is WisdomGate as documented, and the base of all others. What a dialect does not say is as there; the key, the
+The first is WisdomGate as documented, and the base of all others. A dialect's missing fields are as there; the key, the
 rate limit and the faults on request are the sandbox's own in every dialect.
 """
 
@@ -88,7 +88,7 @@ class Refusal:
     media_type: str = "application/json"
 
 
-# What there is to refuse, at WisdomGate. A dialect that names list, delete, remix or variant refuses these, too.
+# The requests that WisdomGate refuses. A dialect that names list, delete, remix or variant refuses these, too.
 REFUSALS: Mapping[str, Refusal] = {
     "create": Refusal(400),
     "unknown": Refusal(404),
@@ -105,7 +105,7 @@ NO_ROUTE = Refusal(404, body={"detail": "Not Found"})
 
 @dataclass(frozen=True)
 class Dialect:
-    """One gateway's way to say it; ``source`` is where that was read."""
+    """One gateway's words; ``source`` is where that was read."""
 
     source: str
     words: Mapping[str, str] = field(default_factory=dict)  # for the sandbox's words of a status
@@ -131,7 +131,7 @@ class Dialect:
     deleted_as_object: bool = False
 
     def tell(self, video: Mapping[str, Any], url: str) -> dict[str, Any]:
-        """Say a video object as this gateway does.
+        """Return a video object in this gateway's words.
 
         :param url: where the sandbox is.
         """
@@ -162,7 +162,7 @@ class Dialect:
         return call not in self.refusals
 
     def refuse(self, what: str, message: str = "", *, code: str | None = None, param: str | None = None) -> Response:
-        """Answer with a refusal; what it does not say itself comes from the arguments."""
+        """Answer with a refusal; what it leaves out comes from the arguments."""
         refusal = self.refusals.get(what) or REFUSALS[what]
         own = {**dict.fromkeys(CONTENT, self.content_shape), "create": self.create_shape}
         shape = own.get(what) or self.shape

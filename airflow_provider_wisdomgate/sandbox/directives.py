@@ -1,4 +1,4 @@
-"""What a prompt may ask of the sandbox, and how it is read. Pure: no I/O, no clock, no state.
+"""The directives of prompts, and how they are read. Pure: no I/O, no clock, no state.
 
 `FAULTS` and `DIRECTIVES` are the only list of these words: --help, `GET /` and the 400 for a typo come from them.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROUTES = ("create", "poll", "content")
-# What else misbehaves on request, and the route whose replies it takes.
+# Other faults on request, and the route whose replies each takes.
 STORAGE = {"storage": "content"}
 # The names of a clip's own address in a finished object; what is below a list's name is in its first item.
 ADDRESSES = (
@@ -115,7 +115,7 @@ class RepeatedFault:
 
 @dataclass(frozen=True)
 class Directives:
-    """What one prompt asks for; `text` is the prompt without its directives."""
+    """The directives of one prompt; `text` is the prompt without its directives."""
 
     text: str = ""
     render: float | None = None

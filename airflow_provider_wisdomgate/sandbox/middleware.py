@@ -1,4 +1,4 @@
-"""What every request meets first: recorded, counted, refused or let in. Never makes or delivers a video."""
+"""The first stage of every request: recorded, counted, refused or let in. Never makes or delivers a video."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Middleware:
         try:
             await app(scope, receive, signed_send)
         except Exception:
-            # uvicorn's own log is silenced (a dropped connection is no error here), so a bug of ours is told here.
+            # uvicorn's own log is silenced (a dropped connection is no error here), so a bug of ours is logged here.
             log.exception("The sandbox failed at %s %s", scope["method"], scope["path"])
 
     def _note(self, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""What can be wrong with the whole gateway: down, a burst of errors, a rate limit. Thread-safe; answers nothing."""
+"""Faults of the whole gateway: down, a burst of errors, a rate limit. Thread-safe; answers nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Outages:
             return burst if is_on else None
 
     def admit(self) -> int | None:
-        """Let one request in (None), or say after how many seconds to come back."""
+        """Let one request in (None), or return after how many seconds to come back."""
         now = time.monotonic()
         with self._lock:
             while self._window and self._window[0] <= now - WINDOW_SECONDS:

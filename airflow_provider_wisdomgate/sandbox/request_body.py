@@ -14,10 +14,10 @@ from airflow_provider_wisdomgate.sandbox.create_request import CreateRequestErro
 
 
 async def read_fields(request: Request, takes: str | None) -> dict[str, Any]:
-    """Return the fields of a form or a JSON object; of a file, what is told of it.
+    """Return the fields of a form or a JSON object; of a file, its description.
 
     :param takes: ``form`` or ``json`` if the dialect reads only one of them.
-    :raises CreateRequestError: the body is neither, or cannot be told again.
+    :raises CreateRequestError: the body is neither, or cannot be repeated.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if takes == "form" and kind != "multipart/form-data":
@@ -39,7 +39,7 @@ async def read_fields(request: Request, takes: str | None) -> dict[str, Any]:
         )
     try:
         fields = json.loads(await request.body())
-        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()  # NaN, half a character: cannot be told again
+        json.dumps(fields, allow_nan=False, ensure_ascii=False).encode()  # NaN, half a character: cannot be repeated
     except (ValueError, RecursionError):
         raise CreateRequestError("body", "The body is no JSON.") from None
     if not isinstance(fields, dict):

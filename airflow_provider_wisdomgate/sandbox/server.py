@@ -50,9 +50,9 @@ class Sandbox:
     :param api_key: what must be sent as Bearer token.
     :param port: 0 takes a free one.
     :param host: a loopback address; any other is a ValueError.
-    :param render_seconds: seconds until a video is made, for prompts that say nothing else.
+    :param render_seconds: seconds until a video is made, for prompts that ask for nothing else.
     :param requests_per_minute: answer 429 to what exceeds this in any 60 s; None: no limit.
-    :param expires_after: seconds that content stays, for prompts that say nothing else.
+    :param expires_after: seconds that content stays, for prompts that ask for nothing else.
     :param dialect: the gateway that it speaks like, one of ``dialects.DIALECTS``.
     """
 

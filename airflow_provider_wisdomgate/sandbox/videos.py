@@ -39,7 +39,7 @@ MESSAGES = {"moderation_blocked": "Your request was blocked by our moderation sy
 
 @dataclass(frozen=True)
 class Video:
-    """One paid video. Everything it says about itself is a function of its age."""
+    """One paid video. Everything it reports about itself is a function of its age."""
 
     create_request: CreateRequest
     id: str

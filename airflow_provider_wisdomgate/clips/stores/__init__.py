@@ -1,6 +1,6 @@
 """Where clips are kept, one file a store. The only folder that writes a clip or a manifest.
 
-Whatever appears under a name appears there at once and whole.
+A file appears under its name at once and whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_wisdomgate.clips.stores.local import LocalStore
 
 ROOM = "airflow_provider_wisdomgate.clips.stores"
 # Which store a scheme names, as "module:class". Imported when a URI asks for it: a DAG file or the API server has no
-# use for boto3. What each needs is the extra of its module's name. Any other scheme goes through Airflow's filesystems.
+# use for boto3. Each needs the extra of its module's name. Any other scheme goes through Airflow's filesystems.
 STORES: dict[str, str] = {
     **dict.fromkeys(("s3", "s3a"), f"{ROOM}.s3:S3Store"),
     **dict.fromkeys(("gs", "gcs"), f"{ROOM}.gcs:GCSStore"),

@@ -174,7 +174,7 @@ class AzureStore(ObjectStore):
             # The client repeats a request whose answer was lost, and the repeated one meets what the first one made.
             return self._carries(mark)
         except Exception:
-            # Who commits first discards the other's blocks too: that error does not say what a condition would.
+            # The first commit discards the other's blocks, too: that error is not the one of a condition.
             with suppress(Exception):  # what counts is the first error
                 if self._carries(mark):
                     return True
@@ -194,7 +194,7 @@ class AzureStore(ObjectStore):
     def _upload(self, file: IO[bytes], mark: str, content_type: str, condition: Condition) -> None:
         """Stage blocks and commit them at once.
 
-        Not ``upload_blob``: it reads up to 64 MiB into memory at once, unless the connection says otherwise. Blocks
+        Not ``upload_blob``: it reads up to 64 MiB into memory at once, unless the connection sets another size. Blocks
         that are never committed are invisible, and Azure removes them within a week.
         """
         blob, about = self._blob(), self._about(content_type, **{MARK: mark})
@@ -218,13 +218,13 @@ class AzureStore(ObjectStore):
 
 
 def is_no_blob(error: ResourceNotFoundError) -> bool:
-    """Tell a missing blob from a missing container. A HEAD does not: there it counts as a missing blob."""
+    """Distinguish a missing blob from a missing container. A HEAD does not: there it counts as a missing blob."""
     return getattr(error, "error_code", None) != "ContainerNotFound"
 
 
 def _service(conn_id: str | None) -> tuple[Any, Any]:
     """Return a client, and the upload arguments of its connection."""
-    # What Azure's tools, and so Airflow's own Azure filesystem, find in the environment.
+    # The environment's variables for Azure's tools, and so for Airflow's own Azure filesystem.
     if not conn_id and (connection_string := os.environ.get("AZURE_STORAGE_CONNECTION_STRING")):
         return BlobServiceClient.from_connection_string(connection_string), None
     hook = _Hook(conn_id) if conn_id else _Hook()

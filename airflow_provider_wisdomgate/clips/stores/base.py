@@ -1,4 +1,4 @@
-"""What is asked of a store of files, and its errors by our name.
+"""The interface of a store of files, and its errors by our name.
 
 A manifest only ever changes by compare-and-swap: created where none is, or replaced or deleted if it still is the
 version that was read. A clip appears at once and whole, or not at all. No lock outlives its holder.
@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 from airflow_provider_wisdomgate import exceptions as errors
 
-# What a store calls one state of a file: an ETag, a generation, a hash. Only ever compared, and by the store itself.
+# A store's name for one state of a file: an ETag, a generation, a hash. Only ever compared, and by the store itself.
 Version = Any
 
 # The limit of every record, for its writer and its readers: anybody can put a file of any size beside a clip. A record
@@ -87,7 +87,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class ClipFile:
-    """What stands at the destination itself: bytes, and the version that publishing over it is conditional on."""
+    """The file at the destination itself: its bytes, and the version that publishing over it is conditional on."""
 
     size: int
     version: Version

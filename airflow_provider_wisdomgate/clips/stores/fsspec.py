@@ -1,4 +1,4 @@
-"""Every other filesystem that Airflow's ObjectStoragePath knows. Its promises are weaker, and it says so.
+"""Every other filesystem that Airflow's ObjectStoragePath knows. Its promises are weaker, and a warning names them.
 
 Many filesystems write in place, and a kill leaves half a file. So every file is written under another name and then
 moved. Two cases are left. A filesystem that has an exclusive create of its own creates a manifest itself, perhaps in
@@ -36,10 +36,10 @@ from airflow_provider_wisdomgate.clips.stores.base import (
 )
 from airflow_provider_wisdomgate.clips.stores.uploads import OWN_CONNECTION, PART_BYTES, UPLOAD_ARGS, SpooledClips
 
-# What filesystems call the moment or the version of a file's content; never the time it was last read.
+# Filesystems' names for the moment or the version of a file's content; never the time it was last read.
 CHANGES = ("ETag", "etag", "generation", "mtime", "modified", "last_modified", "LastModified", "updated", "created")
 
-# What fsspec calls what is no regular file, and what we call it. Links are followed.
+# fsspec's names of files that are not regular, and ours. Links are followed.
 NO_FILES = {"directory": "folder", "other": "pipe, device or socket"}
 
 
@@ -82,7 +82,7 @@ class FsspecStore(SpooledClips):
         return versioned(data, size, limit, version_of(data) + (f"+{size}" if size and size > limit else ""))
 
     def age(self, suffix: str) -> float | None:
-        """Nothing here tells the filesystem's own time."""
+        """Nothing here shows the filesystem's own time."""
         return None
 
     def create(self, suffix: str, data: bytes) -> str | None:

@@ -33,7 +33,7 @@ from airflow_provider_wisdomgate.clips.stores.uploads import (
     size_of,
 )
 
-# What Airflow's own GCS filesystem reads an endpoint from; the hook does not.
+# Airflow's own GCS filesystem reads an endpoint from it; the hook does not.
 ENDPOINT = "gcs.endpoint"
 TIMEOUT = 60.0
 READS = 8
@@ -49,7 +49,7 @@ class GCSStore(ObjectStore):
 
     weakness: str | None = None
     may_show_half = False
-    # 0 says "no such object" in a condition; real generations are many digits long.
+    # 0 means "no such object" in a condition; real generations are many digits long.
     no_version = 1
 
     def __init__(self, uri: str, upload_args: Any = None) -> None:

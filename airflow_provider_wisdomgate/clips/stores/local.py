@@ -33,7 +33,7 @@ from airflow_provider_wisdomgate.clips.stores.base import (
     versioned,
 )
 
-# What a file URI shows as it is; all else, above all % and #, must come back from it as it went in.
+# The characters that a file URI shows as they are; all else, above all % and #, must come back from it as it went in.
 PLAIN = "/:+@=,~"
 
 WRITE_BEHIND = 32 * 1024**2
@@ -145,7 +145,7 @@ class LocalStore:
 
     @contextmanager
     def _locked(self, suffix: str, version: Version) -> Iterator[bool]:
-        """Hold the lock of a file and say whether it is this version."""
+        """Hold the lock of a file and yield whether it is this version."""
         path = self._beside(suffix)
         while True:
             try:

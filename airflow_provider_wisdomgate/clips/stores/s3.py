@@ -216,7 +216,7 @@ class S3Store(ObjectStore):
     def _if(self, condition: Condition, suffix: str, write: Callable[[Condition], Any]) -> Any:
         """Write under a condition; None if it does not hold.
 
-        409 says that another write was under way and nothing was done: the whole write is repeated, parts included.
+        409 means that another write was under way and nothing was done: the whole write is repeated, parts included.
         """
         repeat = 0
         while True:

@@ -1,4 +1,4 @@
-"""What the object stores share: a clip waits on the local disk until it is whole, then leaves in parallel parts.
+"""The part that object stores share: a clip waits on the local disk until it is whole, then leaves in parallel parts.
 
 Upload arguments (encryption, ACL, storage class, metadata) go with every write, a clip's and a manifest's: a bucket
 that demands one refuses both.
@@ -22,7 +22,7 @@ from airflow_provider_wisdomgate import exceptions as errors
 T = TypeVar("T")
 
 MIB = 1024**2
-# What is in memory at once: one part a worker, and the one being read. Four workers fill a fast line.
+# In memory at once: one part a worker, and the one being read. Four workers fill a fast line.
 PART_BYTES = 8 * MIB
 WORKERS = 4
 # Up to here one request is as quick as parts, and it is one request instead of at least four.
@@ -39,7 +39,7 @@ OWN_CONNECTION = f"Arguments for one storage belong into {UPLOAD_ARGS!r} in the 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an upload argument must be, in words and as a check."""
+    """The type of an upload argument, in words and as a check."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -102,7 +102,7 @@ class SpooledClips:
 
 
 class ObjectStore(SpooledClips):
-    """What all stores of objects have: a URI, a key, and others beside it."""
+    """The fields of all stores of objects: a URI, a key, and others beside it."""
 
     uri: str
     key: str
