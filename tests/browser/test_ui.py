@@ -16,6 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from support import put_manifest
 
+from airflow_provider_wisdomgate import FORM_EXTRAS
 from airflow_provider_wisdomgate.ledger.record import Manifest
 from tests.browser.conftest import TIMEOUT_MS, Site, stored
 
@@ -43,7 +44,7 @@ def test_the_form_shows_our_fields_and_stores_no_defaults(
     expect(host).to_be_visible()
     labels = [label.split("\n")[0].strip() for label in form.locator("label").all_inner_texts()]
     assert labels[:5] == ["Connection ID", "Connection Type", "Description", "Base URL", "API key"]
-    assert labels[5:] == ["Storage path", "Polls per minute", "Timeout (s)", "Minimum balance", "Create as"]
+    assert labels[5:] == [field["label"] for field in FORM_EXTRAS.values()]
     assert host.get_attribute("placeholder") == "https://wisdom-gate.juheapi.com"
     assert key.get_attribute("type") == "password"
     assert form.locator("input[name=login], input[name=port], input[name=schema]").count() == 0
